@@ -313,6 +313,11 @@ impl Log {
         Ok(())
     }
 
+    /// Forgets producers that have been idle for `producer.id.expiration.ms`.
+    pub fn expire_producers(&mut self, cfg: &LogConfig, now: Time) {
+        self.producers.expire(now, cfg.producer_expiration_ms);
+    }
+
     /// A clean stop: the active segment's last time index entry, and a producer snapshot at the end, so that the next start
     /// reads no batches.
     pub fn close(&mut self, out: &mut Vec<Effect>) -> Result<(), Violation> {

@@ -1,0 +1,143 @@
+//! From a frame to an answer: the header, the version check, the handler. What a request means is in `api/`, a file each.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use ottla_io::{BoxFuture, Op};
+use ottla_rpc::{Part, Peer, Reply, Service};
+use ottla_types::Event;
+use ottla_wire::header::{RequestHeader, ResponseHeader};
+use ottla_wire::{ApiKey, Message, Reader};
+
+use crate::Node;
+use crate::api;
+
+/// A request that was accepted for serving.
+pub struct Request<'a> {
+    /// Who sent it.
+    pub peer: &'a Peer,
+    /// What it is.
+    pub api: ApiKey,
+    /// In which version; its answer goes out in the same.
+    pub version: i16,
+    /// Its number on the connection.
+    pub correlation_id: i32,
+    /// The body.
+    pub body: Reader<'a>,
+}
+
+/// A request that can't be answered: the connection is closed, for this reason.
+pub struct Reject(pub String);
+
+impl<E: std::error::Error> From<E> for Reject {
+    fn from(error: E) -> Self {
+        Reject(error.to_string())
+    }
+}
+
+impl Request<'_> {
+    /// Begins an answer: room for the length, then the header.
+    pub fn begin(&self) -> Result<Vec<u8>, Reject> {
+        begin(self.api, self.version, self.correlation_id)
+    }
+
+    /// The whole answer.
+    pub fn answer<'m>(&self, message: &impl Message<'m>) -> Result<Reply, Reject> {
+        answer(self.api, self.version, self.correlation_id, message)
+    }
+}
+
+/// The whole answer, for who has taken the request apart already.
+pub fn answer<'m>(api: ApiKey, version: i16, correlation_id: i32, message: &impl Message<'m>) -> Result<Reply, Reject> {
+    let mut out = begin(api, version, correlation_id)?;
+    message.encode(&mut out, version)?;
+    Ok(Reply::Bytes(finish(out, 0)))
+}
+
+fn begin(api: ApiKey, version: i16, correlation_id: i32) -> Result<Vec<u8>, Reject> {
+    let mut out = Vec::with_capacity(256);
+    out.extend_from_slice(&[0; 4]);
+    // An ApiVersions answer always has the oldest header, so that clients of any age can read it (KIP-511).
+    let flexible = api != ApiKey::ApiVersions && api.response_is_flexible(version);
+    ResponseHeader { correlation_id }.encode(&mut out, i16::from(flexible))?;
+    Ok(out)
+}
+
+/// Puts the length in front of an answer that `more` bytes follow.
+pub fn finish(mut out: Vec<u8>, more: usize) -> Bytes {
+    let length = (out.len() - 4 + more) as i32;
+    if let Some(prefix) = out.first_chunk_mut::<4>() {
+        *prefix = length.to_be_bytes();
+    }
+    Bytes::from(out)
+}
+
+/// The request service of a listener.
+pub struct Dispatcher(pub Arc<Node>);
+
+impl Service for Dispatcher {
+    fn call(&self, peer: &Peer, frame: BytesMut) -> Op<(Reply, Option<BytesMut>)> {
+        let mut serving: BoxFuture<'static, _> = Box::pin(serve(self.0.clone(), peer.clone(), frame));
+        // Most requests are done when they are first looked at; the connection then needs no wake-up for them.
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        match serving.as_mut().poll(&mut cx) {
+            std::task::Poll::Ready(done) => Op::ready(done),
+            std::task::Poll::Pending => Op::pending(serving),
+        }
+    }
+}
+
+async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut) -> (Reply, Option<BytesMut>) {
+    let started = node.env.clock.now();
+    let (api, result, frame) = route(&node, &peer, frame).await;
+    let reply = result.unwrap_or_else(|Reject(reason)| Reply::Close(reason));
+    if let Some(api) = api {
+        let sent = match &reply {
+            Reply::Bytes(bytes) => bytes.len(),
+            Reply::Parts(parts) => parts.iter().map(Part::len).sum(),
+            Reply::Nothing | Reply::Close(_) => 0,
+        };
+        node.metrics.request(api, node.env.clock.now().since(started), sent);
+    }
+    (reply, frame)
+}
+
+async fn route(node: &Arc<Node>, peer: &Peer, frame: BytesMut) -> (Option<ApiKey>, Result<Reply, Reject>, Option<BytesMut>) {
+    let request = match parse(peer, &frame) {
+        Ok(request) => request,
+        Err(reject) => return (None, Err(reject), None),
+    };
+    let (api, version) = (request.api, request.version);
+    let served = api::served(api).is_some_and(|(low, high)| low <= version && version <= high);
+    if !served && api != ApiKey::ApiVersions {
+        let reason = format!("{api} version {version} is not served; ApiVersions lists what is");
+        return (None, Err(Reject(reason)), None);
+    }
+    if api == ApiKey::Produce {
+        let head = api::produce::Head::of(&request);
+        let (reply, frame) = api::produce::handle(node, head, frame).await;
+        return (Some(api), reply, frame);
+    }
+    let reply = api::handle(node, request).await;
+    (Some(api), reply, Some(frame))
+}
+
+fn parse<'a>(peer: &'a Peer, frame: &'a [u8]) -> Result<Request<'a>, Reject> {
+    let mut body = Reader::new(frame);
+    let mut fixed = Reader::new(frame);
+    let (key, version) = (fixed.i16()?, fixed.i16()?);
+    let api = ApiKey::try_from(key).map_err(|_| Reject(format!("unknown API key {key}")))?;
+    let flexible = api.request_is_flexible(version);
+    let header = RequestHeader::decode(&mut body, if flexible { 2 } else { 1 })?;
+    Ok(Request { peer, api, version, correlation_id: header.correlation_id, body })
+}
+
+/// Tells the log, once, that a connection was closed for what its peer sent.
+pub fn reject(node: &Node, peer: &Peer, reason: &str) {
+    tracing::warn!(peer = %peer.addr, listener = %peer.listener, reason, "connection closed");
+    node.env.observe(|| Event::PeerRejected {
+        peer: peer.addr.to_string(),
+        client_id: String::new(),
+        reason: reason.to_string(),
+    });
+}

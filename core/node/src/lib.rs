@@ -1,0 +1,32 @@
+//! Layer 4: one process of the cluster. Routes requests, drives the machines, owns the partitions and the timers.
+//!
+//! - [`Node`] (`node.rs`): everything a running node holds, its start and its stop; `start.rs`: what comes before serving.
+//! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
+//! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
+//! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to.
+//!
+//! The only source of state at start is the replay of `__cluster_metadata-0`.
+
+mod api;
+mod controller;
+mod dispatch;
+mod errors;
+mod features;
+mod format;
+mod kraft;
+mod log_config;
+mod metrics;
+mod node;
+mod partition;
+mod producer_ids;
+mod rules;
+mod sessions;
+mod start;
+mod topics;
+mod validate;
+mod waiters;
+
+pub use api::{SERVED, announced, served};
+pub use format::format;
+pub use node::Node;
+pub use start::{StartError, random_uuid};

@@ -1,0 +1,346 @@
+//! Everything a running node holds, how it takes up service, and how it ends it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
+
+use ottla_io::{Env, Listener, Task};
+use ottla_metadata::{Changes, ConfigResource, MetadataImage};
+use ottla_rpc::{Budget, Closed, Limits, Peer};
+use ottla_store::LogManager;
+use ottla_types::config::{BrokerConfig, TopicConfig};
+use ottla_types::event::BrokerState;
+use ottla_types::{Event, NodeId, TopicPartition, Uuid};
+use tokio::sync::Notify;
+
+use crate::controller::Controller;
+use crate::dispatch::{self, Dispatcher};
+use crate::log_config::log_config;
+use crate::metrics::Metrics;
+use crate::partition::Partition;
+use crate::producer_ids::ProducerIds;
+use crate::sessions::Sessions;
+use crate::start::{self, StartError};
+use crate::topics::Topics;
+use crate::validate::Scratch;
+
+/// Requests of one connection that may be under way together.
+const IN_FLIGHT: usize = 16;
+/// Bytes of answers to one connection that may wait before no more of its requests are served.
+const QUEUED: usize = 64 << 20;
+
+/// A running node: broker and controller in one.
+pub struct Node {
+    pub(crate) env: Env,
+    pub(crate) topics: Topics,
+    pub(crate) sessions: Sessions,
+    pub(crate) producer_ids: ProducerIds,
+    pub(crate) controller: Controller,
+    pub(crate) metrics: Metrics,
+    pub(crate) scratch: Scratch,
+    broker: Mutex<Arc<BrokerConfig>>,
+    image: Mutex<Arc<MetadataImage>>,
+    manager: LogManager,
+    broker_epoch: i64,
+    addresses: Mutex<Vec<(String, SocketAddr)>>,
+    tasks: Mutex<Vec<Task>>,
+    connections: Mutex<BTreeMap<u64, Task>>,
+    next_connection: AtomicU64,
+    failed: OnceLock<String>,
+    fail: Notify,
+}
+
+impl Node {
+    /// Starts a node and returns when it serves.
+    pub async fn start(env: Env, config: BrokerConfig) -> Result<Arc<Node>, StartError> {
+        env.observe(|| Event::BrokerState(BrokerState::Starting));
+        let opened = start::open(&env, &config).await?;
+        let rng = env.entropy.stream("controller");
+        let image = Arc::new(opened.loader.published().clone());
+        let (controller, duty) = Controller::new(opened.log, opened.loader, rng);
+        let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
+        let node = Arc::new(Node {
+            topics: Topics::default(),
+            sessions: Sessions::new(slots, env.entropy.stream("fetch-sessions")),
+            producer_ids: ProducerIds::default(),
+            controller,
+            metrics: Metrics::new(),
+            scratch: Scratch::default(),
+            broker: Mutex::new(Arc::new(config)),
+            image: Mutex::new(Arc::new(MetadataImage::default())),
+            manager: opened.manager,
+            broker_epoch: opened.broker_epoch,
+            addresses: Mutex::default(),
+            tasks: Mutex::default(),
+            connections: Mutex::default(),
+            next_connection: AtomicU64::new(0),
+            failed: OnceLock::new(),
+            fail: Notify::new(),
+            env,
+        });
+        node.env.observe(|| Event::BrokerState(BrokerState::Recovery));
+        node.set_aside_strays(&image).await;
+        let changes = Changes::between(&MetadataImage::default(), &image);
+        node.apply(image, &changes).await;
+        node.keep(node.env.tasks.spawn("controller", Box::pin(duty.run(node.clone()))));
+        node.listen().await?;
+        node.keep_house();
+        node.env.observe(|| Event::BrokerState(BrokerState::Running));
+        Ok(node)
+    }
+
+    /// Stops cleanly: no more requests, every log flushed and closed, the clean-shutdown marker last.
+    pub async fn stop(&self) {
+        self.env.observe(|| Event::BrokerState(BrokerState::ShuttingDown));
+        // Listeners and housekeeping first, so that nothing new begins; the controller ends by itself when told to.
+        let connections = std::mem::take(&mut *lock(&self.connections));
+        let tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.iter().skip(1).for_each(Task::cancel);
+        connections.values().for_each(Task::cancel);
+        let mut writers = Vec::new();
+        writers.extend(self.controller.stop().await);
+        for partition in self.topics.all() {
+            writers.extend(partition.close().await.ok());
+        }
+        if let Err(error) = self.manager.close(writers, self.broker_epoch).await {
+            tracing::error!(%error, "the logs could not be closed cleanly; the next start will check them");
+        }
+        self.env.observe(|| Event::BrokerState(BrokerState::NotRunning));
+    }
+
+    /// Returns, with the reason, when the node can't go on: an invariant broke, or the metadata log can't be written.
+    pub async fn failed(&self) -> String {
+        loop {
+            let notified = self.fail.notified();
+            if let Some(reason) = self.failed.get() {
+                return reason.clone();
+            }
+            notified.await;
+        }
+    }
+
+    /// The node can't go on. Nothing more is written.
+    pub(crate) fn fail(&self, reason: String) {
+        tracing::error!(reason, "the node stops");
+        let _ = self.failed.set(reason);
+        lock(&self.connections).values().for_each(Task::cancel);
+        self.fail.notify_waiters();
+        self.fail.notify_one();
+    }
+
+    /// Where it listens: listener name and address.
+    pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        lock(&self.addresses).clone()
+    }
+
+    /// Whether it serves and all its log directories are usable (`/v1/ready`).
+    pub fn ready(&self) -> bool {
+        self.failed.get().is_none() && self.manager.directories().iter().all(|dir| dir.online)
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        self.manager.cluster_id()
+    }
+
+    pub(crate) fn node_id(&self) -> NodeId {
+        NodeId(self.broker().node_id())
+    }
+
+    pub(crate) fn broker_epoch(&self) -> i64 {
+        self.broker_epoch
+    }
+
+    pub(crate) fn broker(&self) -> Arc<BrokerConfig> {
+        lock(&self.broker).clone()
+    }
+
+    pub(crate) fn image(&self) -> Arc<MetadataImage> {
+        lock(&self.image).clone()
+    }
+
+    /// A topic's effective configuration. A setting that a foreign log holds and we refuse is left out, and said.
+    pub(crate) fn topic_config(&self, image: &MetadataImage, topic: &str) -> TopicConfig {
+        let broker = self.broker();
+        let set = image.configs().of(&ConfigResource::topic(topic));
+        match TopicConfig::resolve(set, &broker) {
+            Ok(config) => config,
+            Err(error) => {
+                tracing::warn!(topic, %error, "the topic's configuration is not usable; the broker's defaults apply");
+                TopicConfig::resolve(&BTreeMap::new(), &broker).unwrap_or_else(|_| unreachable!("nothing is overridden"))
+            }
+        }
+    }
+
+    /// Brings this node's partitions to what a new image says, then shows the image. Topics that are gone stop being
+    /// shown before their logs go.
+    pub(crate) async fn apply(self: &Arc<Self>, image: Arc<MetadataImage>, changes: &Changes) {
+        for change in &changes.partitions {
+            let Some(after) = &change.after else { continue };
+            let hosted = after.replicas.contains(&self.node_id().0);
+            if hosted && self.topics.by_id(change.topic_id, change.partition).is_none() {
+                self.host(&image, &change.topic, change.topic_id, change.partition, after.leader_epoch).await;
+            }
+        }
+        for resource in changes.configs.iter().filter(|r| **r == ConfigResource::topic(r.name.as_str())) {
+            let config = Arc::new(self.topic_config(&image, &resource.name));
+            for partition in self.topics.of(&resource.name) {
+                partition.configure(config.clone(), log_config(&config, &self.broker()));
+            }
+        }
+        let last = image.offset();
+        *lock(&self.image) = image;
+        self.env.observe(|| Event::MetadataApplied { offset: last });
+        for topic in &changes.topics_deleted {
+            for partition in self.topics.remove(topic.id) {
+                self.delete(&partition).await;
+            }
+        }
+    }
+
+    async fn host(self: &Arc<Self>, image: &MetadataImage, topic: &str, id: Uuid, index: i32, epoch: i32) {
+        let name = TopicPartition::new(topic, index);
+        let config = Arc::new(self.topic_config(image, topic));
+        match self.open_log(&name, id, &config).await {
+            Ok(writer) => {
+                let partition = Partition::new(Arc::downgrade(self), self.env.clone(), name, id, epoch, writer, config);
+                self.topics.insert(partition);
+            }
+            // The partition has no leader here until its directory is mended; the others serve.
+            Err(error) => tracing::error!(partition = %name, %error, "the partition is offline"),
+        }
+    }
+
+    async fn open_log(&self, name: &TopicPartition, id: Uuid, config: &TopicConfig) -> Result<ottla_store::LogWriter, StartError> {
+        let (log, now) = (log_config(config, &self.broker()), self.env.clock.wall());
+        match self.manager.load(name, log.clone(), now).await? {
+            Some((found, writer)) if found == id => return Ok(writer),
+            // A log of an older topic with this name.
+            Some(_) => self.manager.stray(name).await?,
+            None => {}
+        }
+        Ok(self.manager.create(name, id, log, now).await?)
+    }
+
+    async fn delete(&self, partition: &Arc<Partition>) {
+        let Ok(writer) = partition.close().await else { return };
+        if let Err(error) = self.manager.delete(writer).await {
+            tracing::error!(partition = %partition.id, %error, "the log of a deleted topic could not be put aside");
+        }
+    }
+
+    /// Folders whose topic the metadata does not know are put aside, as Kafka does, not deleted.
+    async fn set_aside_strays(&self, image: &MetadataImage) {
+        for name in self.manager.unloaded() {
+            let known = image.topics().by_name(&name.topic).is_some_and(|t| t.partitions.get(&name.partition).is_some());
+            if !known && name.topic != crate::kraft::TOPIC {
+                tracing::warn!(partition = %name, "the metadata knows no such partition: its folder is renamed to -stray");
+                if let Err(error) = self.manager.stray(&name).await {
+                    tracing::error!(partition = %name, %error, "the folder could not be renamed");
+                }
+            }
+        }
+    }
+
+    async fn listen(self: &Arc<Self>) -> Result<(), StartError> {
+        let broker = self.broker();
+        let controllers = broker.controller_listener_names();
+        for listener in broker.listeners().iter().filter(|l| !controllers.contains(&l.name)) {
+            let address = format!("{}:{}", listener.host, listener.port);
+            let open = self.env.net.listen(&listener.host, listener.port).await;
+            let open = open.map_err(|error| StartError::Listen { address, error })?;
+            lock(&self.addresses).push((listener.name.clone(), open.local_addr()));
+            let name: Arc<str> = listener.name.as_str().into();
+            self.keep(self.env.tasks.spawn("listener", Box::pin(self.clone().accept(open, name))));
+        }
+        Ok(())
+    }
+
+    async fn accept(self: Arc<Self>, mut listener: Box<dyn Listener>, name: Arc<str>) {
+        let broker = self.broker();
+        let memory = usize::try_from(broker.queued_max_request_bytes()).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
+        let idle = u64::try_from(broker.connections_max_idle_ms()).unwrap_or(u64::MAX / 2_000_000);
+        let limits = Arc::new(Limits {
+            max_frame: usize::try_from(broker.socket_request_max_bytes()).unwrap_or(0),
+            max_in_flight: IN_FLIGHT,
+            max_queued: QUEUED,
+            idle: Duration::from_millis(idle),
+            memory: Budget::new(memory),
+        });
+        let most = usize::try_from(broker.max_connections()).unwrap_or(0);
+        loop {
+            match std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
+                Ok((stream, addr)) => {
+                    if lock(&self.connections).len() >= most {
+                        tracing::warn!(%addr, "connection refused: max.connections is reached");
+                        continue;
+                    }
+                    let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
+                    let peer = Peer { addr, listener: name.clone(), id };
+                    let (node, limits) = (self.clone(), limits.clone());
+                    let task = self.env.tasks.spawn("connection", Box::pin(node.serve(stream, peer, limits)));
+                    lock(&self.connections).insert(id, task);
+                }
+                Err(error) => {
+                    // Out of descriptors, most likely: wait for some to be closed instead of spinning.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    self.env.clock.sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    async fn serve(self: Arc<Self>, stream: Box<dyn ottla_io::Stream>, peer: Peer, limits: Arc<Limits>) {
+        let service = Dispatcher(self.clone());
+        let closed = ottla_rpc::serve(stream, peer.clone(), &service, &limits, self.env.clock.as_ref()).await;
+        match closed {
+            Closed::ByPeer | Closed::Idle => {}
+            Closed::Rejected(reason) => dispatch::reject(&self, &peer, &reason),
+            Closed::Frame(ottla_rpc::FrameError::Io(_)) | Closed::Output(ottla_rpc::OutputError::Io(_)) => {}
+            Closed::Frame(error) => dispatch::reject(&self, &peer, &error.to_string()),
+            Closed::Output(error) => dispatch::reject(&self, &peer, &error.to_string()),
+        }
+        lock(&self.connections).remove(&peer.id);
+    }
+
+    /// Retention and checkpoints, each at its own interval.
+    fn keep_house(self: &Arc<Self>) {
+        let broker = self.broker();
+        let every = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0).max(100));
+        let retention = every(broker.log_retention_check_interval_ms());
+        let delay = every(broker.log_initial_task_delay_ms()).min(retention);
+        let checkpoint = every(broker.replica_high_watermark_checkpoint_interval_ms());
+        self.keep(self.env.tasks.spawn("retention", Box::pin(self.clone().maintain(delay, retention))));
+        self.keep(self.env.tasks.spawn("checkpoints", Box::pin(self.clone().checkpoint(checkpoint))));
+    }
+
+    async fn maintain(self: Arc<Self>, delay: Duration, every: Duration) {
+        self.env.clock.sleep(delay).await;
+        loop {
+            for partition in self.topics.all() {
+                let _ = partition.maintain().await;
+            }
+            self.manager.maintain(self.env.clock.wall()).await;
+            self.env.clock.sleep(every).await;
+        }
+    }
+
+    async fn checkpoint(self: Arc<Self>, every: Duration) {
+        loop {
+            self.env.clock.sleep(every).await;
+            if let Err(error) = self.manager.checkpoint().await {
+                tracing::error!(%error, "checkpoints could not be written");
+            }
+        }
+    }
+
+    fn keep(&self, task: Task) {
+        lock(&self.tasks).push(task);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

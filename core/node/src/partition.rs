@@ -1,0 +1,348 @@
+//! One partition this node leads. It has one owner at a time: whoever finds it idle does the queued work at once, on its own
+//! worker, and others only leave theirs in the queue. Nobody blocks, and the usual append costs no hand-over between threads.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use bytes::BytesMut;
+use ottla_io::Env;
+use ottla_log::{AppendInfo, Appended, BatchMeta, LogConfig};
+use ottla_store::{AppendError, LogReader, LogWriter};
+use ottla_types::config::{TimestampType, TopicConfig};
+use ottla_types::{Epoch, ErrorCode, Event, Offset, TopicPartition, Uuid};
+use tokio::sync::oneshot;
+
+use crate::Node;
+use crate::errors;
+use crate::waiters::Waiters;
+
+/// An append that succeeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Produced {
+    /// Offset of the batch's first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// The log append time, or −1 when the producer's timestamps stand.
+    pub log_append_time: i64,
+    /// The log's start.
+    pub log_start: Offset,
+}
+
+/// A request's part that was refused: the protocol's error, and words where the bare code would puzzle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The error.
+    pub code: ErrorCode,
+    /// Why, for people.
+    pub message: Option<String>,
+}
+
+impl Refused {
+    /// Just the error.
+    pub fn code(code: ErrorCode) -> Self {
+        Refused { code, message: None }
+    }
+
+    /// The error and its reason.
+    pub fn because(code: ErrorCode, message: impl std::fmt::Display) -> Self {
+        Refused { code, message: Some(message.to_string()) }
+    }
+}
+
+enum Job {
+    Append { batch: BytesMut, meta: BatchMeta, reply: oneshot::Sender<Result<Produced, Refused>> },
+    DeleteRecords { offset: Offset, reply: oneshot::Sender<Result<Offset, Refused>> },
+    Configure { config: LogConfig },
+    Maintain { reply: oneshot::Sender<()> },
+    Close { reply: oneshot::Sender<LogWriter> },
+}
+
+struct State {
+    /// The writer, while nobody works; `None` while somebody does, and for good once closed.
+    writer: Option<LogWriter>,
+    jobs: VecDeque<Job>,
+    config: Arc<TopicConfig>,
+    /// Acknowledgements that wait for a flush, by offset.
+    unflushed: VecDeque<(Produced, oneshot::Sender<Result<Produced, Refused>>)>,
+    flushing: bool,
+}
+
+/// A partition led by this node.
+pub struct Partition {
+    /// Its name.
+    pub id: TopicPartition,
+    /// Its topic's id.
+    pub topic_id: Uuid,
+    /// Fetches that wait for it.
+    pub waiters: Waiters,
+    epoch: Epoch,
+    reader: LogReader,
+    state: Mutex<State>,
+    node: Weak<Node>,
+    env: Env,
+}
+
+impl Partition {
+    /// Takes over a loaded or new log.
+    pub fn new(
+        node: Weak<Node>,
+        env: Env,
+        id: TopicPartition,
+        topic_id: Uuid,
+        epoch: Epoch,
+        mut writer: LogWriter,
+        config: Arc<TopicConfig>,
+    ) -> Arc<Self> {
+        let reader = writer.reader();
+        // The only replica: everything in its log is replicated as widely as it will ever be.
+        writer.set_high_watermark(reader.offsets().end);
+        env.observe(|| Event::BecameLeader { partition: id.clone(), epoch });
+        let state = State { writer: Some(writer), jobs: VecDeque::new(), config, unflushed: VecDeque::new(), flushing: false };
+        let (waiters, state) = (Waiters::default(), Mutex::new(state));
+        Arc::new(Partition { id, topic_id, waiters, epoch, reader, state, node, env })
+    }
+
+    /// The leader epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// For reading; clones share the log.
+    pub fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> Arc<TopicConfig> {
+        self.lock().config.clone()
+    }
+
+    /// Whether clients may not write it (Kafka class `Topic`).
+    pub fn is_internal(&self) -> bool {
+        crate::topics::is_internal(&self.id.topic)
+    }
+
+    /// Checks the leader epoch that a client sent; −1 stands for "not known" (KIP-320).
+    pub fn check_epoch(&self, current: Epoch) -> Result<(), ErrorCode> {
+        match current {
+            -1 => Ok(()),
+            e if e < self.epoch => Err(ErrorCode::FencedLeaderEpoch),
+            e if e > self.epoch => Err(ErrorCode::UnknownLeaderEpoch),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends a validated batch. The result comes when it is acknowledged.
+    pub fn append(self: &Arc<Self>, batch: BytesMut, meta: BatchMeta) -> oneshot::Receiver<Result<Produced, Refused>> {
+        self.submit(|reply| Job::Append { batch, meta, reply })
+    }
+
+    /// Moves the log start up to `offset`, or to the high watermark if it is −1. The result is the new log start.
+    pub fn delete_records(self: &Arc<Self>, offset: Offset) -> oneshot::Receiver<Result<Offset, Refused>> {
+        self.submit(|reply| Job::DeleteRecords { offset, reply })
+    }
+
+    /// Rolls by time and applies retention.
+    pub fn maintain(self: &Arc<Self>) -> oneshot::Receiver<()> {
+        self.submit(|reply| Job::Maintain { reply })
+    }
+
+    /// Takes a new configuration.
+    pub fn configure(self: &Arc<Self>, config: Arc<TopicConfig>, log: LogConfig) {
+        self.lock().config = config;
+        self.enqueue(Job::Configure { config: log });
+    }
+
+    /// Ends the partition here; what is queued behind is refused. The result is its log.
+    pub fn close(self: &Arc<Self>) -> oneshot::Receiver<LogWriter> {
+        self.submit(|reply| Job::Close { reply })
+    }
+
+    fn submit<T>(self: &Arc<Self>, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> oneshot::Receiver<T> {
+        let (reply, result) = oneshot::channel();
+        self.enqueue(job(reply));
+        result
+    }
+
+    fn enqueue(self: &Arc<Self>, job: Job) {
+        let mut state = self.lock();
+        state.jobs.push_back(job);
+        let Some(writer) = state.writer.take() else { return };
+        drop(state);
+        let mut turn: ottla_io::BoxFuture<'static, ()> = Box::pin(self.clone().turn(writer));
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        if turn.as_mut().poll(&mut cx).is_pending() {
+            // The disk makes us wait: the rest of the turn becomes a task, so that no caller can abandon it half done.
+            self.env.tasks.spawn("partition", turn);
+        }
+    }
+
+    /// Does the queued jobs, then gives the writer back.
+    async fn turn(self: Arc<Self>, mut writer: LogWriter) {
+        loop {
+            let job = {
+                let mut state = self.lock();
+                match state.jobs.pop_front() {
+                    Some(job) => job,
+                    None => {
+                        state.writer = Some(writer);
+                        return;
+                    }
+                }
+            };
+            match job {
+                Job::Append { batch, meta, reply } => self.do_append(&mut writer, batch, meta, reply).await,
+                Job::DeleteRecords { offset, reply } => {
+                    let _ = reply.send(self.do_delete_records(&mut writer, offset).await);
+                }
+                Job::Configure { config } => writer.set_config(config),
+                Job::Maintain { reply } => {
+                    self.do_maintain(&mut writer).await;
+                    let _ = reply.send(());
+                }
+                Job::Close { reply } => {
+                    // The jobs behind are dropped, which refuses them.
+                    let rest = std::mem::take(&mut self.lock().jobs);
+                    drop(rest);
+                    self.waiters.wake_all();
+                    let _ = reply.send(writer);
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn do_append(
+        self: &Arc<Self>,
+        writer: &mut LogWriter,
+        batch: BytesMut,
+        meta: BatchMeta,
+        reply: oneshot::Sender<Result<Produced, Refused>>,
+    ) {
+        let size = batch.len();
+        let info = AppendInfo::client(meta, self.epoch, self.env.clock.wall());
+        let append = match writer.append(batch, info).await {
+            Ok(append) => append,
+            Err(error) => {
+                if let AppendError::Violation(violation) = &error {
+                    self.stop_node(&violation.to_string());
+                }
+                let _ = reply.send(Err(errors::append(&error)));
+                return;
+            }
+        };
+        let start = self.reader.offsets().start;
+        let (written, produced) = match append.appended {
+            Appended::Written { base_offset, last_offset, .. } => (true, (base_offset, last_offset)),
+            Appended::Duplicate { base_offset, last_offset, .. } => (false, (base_offset, last_offset)),
+        };
+        let append_time = self.config().message_timestamp_type == TimestampType::LogAppendTime;
+        let produced = Produced {
+            base_offset: produced.0,
+            last_offset: produced.1,
+            log_append_time: if append_time { meta.max_timestamp } else { -1 },
+            log_start: start,
+        };
+        if written {
+            self.replicated(writer, produced, size);
+        }
+        // A duplicate of a batch that is not flushed yet waits with it.
+        let unflushed = self.config().flush_messages < i64::MAX && self.reader.offsets().recovery_point <= produced.last_offset;
+        match append.flush_to {
+            Some(_) if unflushed => self.acknowledge_after_flush(produced, reply),
+            None if unflushed && !written => self.acknowledge_after_flush(produced, reply),
+            Some(to) => {
+                self.acknowledge(produced, reply);
+                // A segment was closed: its bytes go to the platter in the background.
+                let reader = self.reader.clone();
+                self.env.tasks.spawn("flush", Box::pin(async move { drop(reader.flush_to(to).await) }));
+            }
+            None => self.acknowledge(produced, reply),
+        }
+    }
+
+    /// With one replica an append is replicated at once.
+    fn replicated(&self, writer: &mut LogWriter, produced: Produced, size: usize) {
+        let end = produced.last_offset + 1;
+        writer.set_high_watermark(end);
+        self.waiters.readable(size);
+    }
+
+    fn stop_node(&self, reason: &str) {
+        if let Some(node) = self.node.upgrade() {
+            node.fail(format!("{}: {reason}", self.id));
+        }
+    }
+
+    fn acknowledge(&self, produced: Produced, reply: oneshot::Sender<Result<Produced, Refused>>) {
+        self.env.observe(|| Event::Acknowledged {
+            partition: self.id.clone(),
+            base: produced.base_offset,
+            last: produced.last_offset,
+        });
+        let _ = reply.send(Ok(produced));
+    }
+
+    /// `flush.messages`: the acknowledgement waits for the platter. One flush serves all that came before it began.
+    fn acknowledge_after_flush(self: &Arc<Self>, produced: Produced, reply: oneshot::Sender<Result<Produced, Refused>>) {
+        let mut state = self.lock();
+        state.unflushed.push_back((produced, reply));
+        if !std::mem::replace(&mut state.flushing, true) {
+            drop(state);
+            self.env.tasks.spawn("flush", Box::pin(self.clone().flush()));
+        }
+    }
+
+    async fn flush(self: Arc<Self>) {
+        loop {
+            let flushed = self.reader.flush_to(Offset::MAX).await;
+            let mut state = self.lock();
+            let ready = match &flushed {
+                Ok(offset) => {
+                    let n = state.unflushed.iter().take_while(|(p, _)| p.last_offset < *offset).count();
+                    state.unflushed.drain(..n).collect::<Vec<_>>()
+                }
+                Err(_) => state.unflushed.drain(..).collect(),
+            };
+            let more = !state.unflushed.is_empty();
+            state.flushing = more;
+            drop(state);
+            for (produced, reply) in ready {
+                match &flushed {
+                    Ok(_) => self.acknowledge(produced, reply),
+                    Err(error) => {
+                        let _ = reply.send(Err(Refused::because(ErrorCode::KafkaStorageError, error)));
+                    }
+                }
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    async fn do_delete_records(&self, writer: &mut LogWriter, offset: Offset) -> Result<Offset, Refused> {
+        let offsets = self.reader.offsets();
+        let target = if offset == -1 { offsets.high_watermark } else { offset };
+        if target < 0 || target > offsets.high_watermark {
+            return Err(Refused::code(ErrorCode::OffsetOutOfRange));
+        }
+        let config = self.config();
+        if !config.cleanup_policy.delete {
+            return Err(Refused::because(ErrorCode::PolicyViolation, "cleanup.policy does not contain delete"));
+        }
+        writer.delete_records(target, self.env.clock.wall()).await.map_err(|e| errors::store(&e))?;
+        Ok(self.reader.offsets().start)
+    }
+
+    async fn do_maintain(&self, writer: &mut LogWriter) {
+        if let Err(error) = writer.maintain(self.env.clock.wall()).await {
+            tracing::error!(partition = %self.id, %error, "retention failed");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

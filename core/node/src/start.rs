@@ -1,0 +1,228 @@
+//! Starting a node: log directories, replay of the metadata log, registration, logs, and only then listeners.
+
+use std::path::PathBuf;
+
+use ottla_io::Env;
+use ottla_metadata::controller::{self, ApiError, BrokerRegistrationRequest, ControllerConfig, ControllerRegistrationRequest};
+use ottla_metadata::image::{Endpoint, FeatureRange};
+use ottla_metadata::{Loader, Records};
+use ottla_store::{LogManager, StoreConfig};
+use ottla_types::config::{BrokerConfig, Listener};
+use ottla_types::{NodeId, Uuid, Violation};
+
+use crate::features::SUPPORTED;
+use crate::kraft::MetadataLog;
+
+/// Why a node could not start, or had to stop.
+#[derive(Debug)]
+pub enum StartError {
+    /// The log directories.
+    Open(ottla_store::OpenError),
+    /// Formatting a log directory.
+    Format(ottla_store::FormatError),
+    /// A log.
+    Load(ottla_store::LoadError),
+    /// A new log.
+    Create(ottla_store::CreateError),
+    /// The metadata log.
+    MetadataLog(String),
+    /// A listener could not be opened.
+    Listen {
+        /// Host and port.
+        address: String,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The controller refused this node.
+    Refused(ApiError),
+    /// The configuration asks for something that is not served yet.
+    Unsupported(String),
+    /// An invariant does not hold.
+    Violation(Violation),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StartError::Open(error) => error.fmt(f),
+            StartError::Format(error) => error.fmt(f),
+            StartError::Load(error) => error.fmt(f),
+            StartError::Create(error) => error.fmt(f),
+            StartError::MetadataLog(reason) => write!(f, "the log of __cluster_metadata can't be used: {reason}"),
+            StartError::Listen { address, error } => {
+                write!(f, "{address} can't be listened on ({error}): stop what uses it, or change listeners")
+            }
+            StartError::Refused(error) => write!(f, "the controller refused this node: {error}"),
+            StartError::Unsupported(what) => f.write_str(what),
+            StartError::Violation(violation) => violation.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident,)*) => {
+        $(impl From<$error> for StartError {
+            fn from(error: $error) -> Self {
+                StartError::$variant(error)
+            }
+        })*
+    };
+}
+
+from! {
+    ottla_store::OpenError => Open,
+    ottla_store::LoadError => Load,
+    ottla_store::CreateError => Create,
+    ApiError => Refused,
+    Violation => Violation,
+}
+
+macro_rules! from_metadata {
+    ($($error:ty,)*) => {
+        $(impl From<$error> for StartError {
+            fn from(error: $error) -> Self {
+                StartError::MetadataLog(error.to_string())
+            }
+        })*
+    };
+}
+
+from_metadata! {
+    ottla_store::AppendError,
+    ottla_store::ReadError,
+    ottla_store::StorageError,
+    ottla_store::StoreError,
+    ottla_wire::records::BuildError,
+    ottla_wire::records::BatchError,
+    ottla_wire::records::RecordError,
+    ottla_wire::EncodeError,
+}
+
+/// What is open before the node serves.
+pub struct Opened {
+    /// The log directories.
+    pub manager: LogManager,
+    /// The metadata log, led by this node.
+    pub log: MetadataLog,
+    /// Its records, replayed.
+    pub loader: Loader,
+    /// This incarnation's broker epoch.
+    pub broker_epoch: i64,
+}
+
+/// Opens the directories, replays the metadata log, and registers this node as controller and broker.
+pub async fn open(env: &Env, broker: &BrokerConfig) -> Result<Opened, StartError> {
+    check(broker)?;
+    let dirs: Vec<PathBuf> = broker.log_dirs().into_iter().map(PathBuf::from).collect();
+    let config = StoreConfig::new(dirs, NodeId(broker.node_id()));
+    let manager = LogManager::open(env, config).await?;
+    let mut loader = Loader::new();
+    let mut replay = |offset, value: &[u8]| loader.replay(value, offset).map_err(StartError::from);
+    let log = MetadataLog::open(env, &manager, broker, &mut replay).await?;
+    let mut opened = Opened { manager, log, loader, broker_epoch: -1 };
+    opened.register(env, broker).await?;
+    Ok(opened)
+}
+
+fn check(broker: &BrokerConfig) -> Result<(), StartError> {
+    let roles = broker.roles();
+    if !(roles.broker && roles.controller) {
+        let text = "process.roles must be broker,controller: nodes with one role are not served yet";
+        return Err(StartError::Unsupported(text.into()));
+    }
+    if broker.quorum_voters().iter().any(|v| v.id != broker.node_id()) {
+        let text = "controller.quorum.voters names other nodes: a quorum of more than one voter is not served yet";
+        return Err(StartError::Unsupported(text.into()));
+    }
+    Ok(())
+}
+
+impl Opened {
+    async fn register(&mut self, env: &Env, broker: &BrokerConfig) -> Result<(), StartError> {
+        let config = controller_config(broker, self.manager.cluster_id());
+        if self.loader.image().is_empty() {
+            let records = controller::bootstrap_records(&config, &controller::DEFAULT_FEATURES).map_err(ApiError::from)?;
+            self.commit(&records).await?;
+        }
+        let incarnation = random_uuid(env, "incarnation");
+        let features: Vec<FeatureRange> =
+            SUPPORTED.iter().map(|f| FeatureRange { name: f.name.into(), min: f.min, max: f.max }).collect();
+        let request = ControllerRegistrationRequest {
+            controller_id: broker.node_id(),
+            incarnation_id: incarnation,
+            endpoints: endpoints(broker.advertised_controller_listeners()),
+            features: features.clone(),
+        };
+        let records = controller::register_controller(self.loader.image(), &request)?;
+        self.commit(&records).await?;
+        let request = BrokerRegistrationRequest {
+            cluster_id: config.cluster_id.clone(),
+            broker_id: broker.node_id(),
+            incarnation_id: incarnation,
+            endpoints: endpoints(broker.advertised_listeners()),
+            features,
+            rack: broker.rack(),
+            log_dirs: self.manager.directories().into_iter().map(|d| d.id).collect(),
+            previous_broker_epoch: self.manager.previous_broker_epoch(),
+        };
+        let next = self.log.next_offset();
+        let registered = controller::register_broker(self.loader.image(), &config, &request, next, false)?;
+        self.commit(&registered.records).await?;
+        self.broker_epoch = registered.epoch;
+        let records = controller::unfence_broker(self.loader.image(), &config, broker.node_id(), registered.epoch)?;
+        self.commit(&records).await?;
+        self.loader.publish()?;
+        Ok(())
+    }
+
+    async fn commit(&mut self, records: &Records) -> Result<(), StartError> {
+        if records.is_empty() {
+            return Ok(());
+        }
+        let base = self.log.append(records).await?;
+        for (value, offset) in records.iter().zip(base..) {
+            self.loader.replay(value, offset)?;
+        }
+        Ok(())
+    }
+}
+
+/// The controller's share of the configuration.
+pub fn controller_config(broker: &BrokerConfig, cluster_id: &str) -> ControllerConfig {
+    ControllerConfig {
+        cluster_id: cluster_id.to_string(),
+        num_partitions: broker.num_partitions(),
+        default_replication_factor: i16::try_from(broker.default_replication_factor()).unwrap_or(i16::MAX),
+        min_insync_replicas: 1,
+        unclean_leader_election_enable: false,
+    }
+}
+
+fn endpoints(listeners: &[Listener]) -> Vec<Endpoint> {
+    let endpoint = |l: &Listener| Endpoint {
+        name: l.name.clone(),
+        host: advertised_host(&l.host),
+        port: l.port,
+        security_protocol: l.protocol.id(),
+    };
+    listeners.iter().map(endpoint).collect()
+}
+
+/// A listener on every address is advertised as this machine, as Kafka falls back to its host name.
+fn advertised_host(host: &str) -> String {
+    if host.is_empty() || host == "0.0.0.0" || host == "::" { "localhost".into() } else { host.into() }
+}
+
+/// A random UUID that Kafka accepts.
+pub fn random_uuid(env: &Env, purpose: &str) -> Uuid {
+    let mut rng = env.entropy.stream(purpose);
+    loop {
+        let mut bytes = [0; 16];
+        rng.fill(&mut bytes);
+        if let Some(id) = Uuid::from_random(bytes) {
+            return id;
+        }
+    }
+}

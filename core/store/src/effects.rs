@@ -1,0 +1,237 @@
+//! Carrying out what `ottla_log::Log` orders, effect by effect. One that fails takes the log directory offline, because the log already
+//! counts on it; only a write that the disk had no room for is taken back (see `writer`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use ottla_io::{OpenOptions, write_all_at};
+use ottla_log::format::file_name::{FileKind, FileName, FileState};
+use ottla_log::format::txn_index;
+use ottla_log::{Effect, SegmentState, StartCause, Truncation};
+use ottla_types::event::StartMove;
+use ottla_types::{Event, Offset, Time};
+
+use crate::errors::{StorageError, StoreError};
+use crate::files;
+use crate::log_dir::Checkpoint;
+use crate::segment::Segment;
+use crate::writer::{LogWriter, WriteError};
+
+impl LogWriter {
+    /// Carries out the effects in their order, but for the last group of writes, which is left in hand.
+    pub(crate) async fn carry_out(&mut self, now: Time) -> Result<(), WriteError> {
+        let mut effects = std::mem::take(&mut self.effects);
+        let mut result = Ok(());
+        for effect in effects.drain(..) {
+            result = self.carry_out_one(effect, now).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        effects.clear();
+        self.effects = effects;
+        result
+    }
+
+    /// Carries out effects among which no batch is written.
+    pub(crate) async fn carry_out_plain(&mut self, now: Time) -> Result<(), StoreError> {
+        let result = match self.carry_out(now).await {
+            Ok(()) => self.write_due_indexes().await,
+            Err(WriteError::Store(error)) => Err(error),
+            Err(WriteError::Full) => Err(self.shared.home.dir.fail("the disk is full").into()),
+        };
+        self.publish();
+        result
+    }
+
+    async fn carry_out_one(&mut self, effect: Effect, now: Time) -> Result<(), WriteError> {
+        match effect {
+            Effect::Write { segment, position, .. } => self.enqueue(segment, position),
+            Effect::IndexEntry { entry, .. } => {
+                self.index_write_due |= self.active.index.push(entry.to_bytes(self.active.base));
+            }
+            Effect::TimeIndexEntry { entry, .. } => {
+                self.index_write_due |= self.active.time_index.push(entry.to_bytes(self.active.base));
+            }
+            Effect::AbortedTxn { entry, .. } => {
+                self.index_write_due |= self.active.txn_index.push(entry.to_bytes());
+            }
+            Effect::EpochsChanged => self.epochs_changed(),
+            Effect::Flush { to } => self.flush_wanted = Some(to),
+            Effect::HighWatermarkMoved { offset } => {
+                self.env.observe(|| Event::HighWatermark { partition: self.shared.partition.clone(), offset });
+            }
+            Effect::LastStableMoved { .. } => {}
+            Effect::StartMoved { offset, cause } => self.start_moved(offset, cause),
+            Effect::CloseSegment { end, .. } => {
+                self.write_group().await?;
+                self.close_segment(end).await?;
+            }
+            Effect::ProducerSnapshot { offset, bytes } => self.write_snapshot(offset, bytes).await?,
+            Effect::OpenSegment { base } => self.open_segment(base, now).await?,
+            Effect::RecoveryPointLowered { offset } => self.lower_recovery_point(offset).await?,
+            Effect::DeleteSegment { segment } => self.delete_segment(segment, now).await?,
+            Effect::DeleteSnapshotsAbove { offset } => self.delete_snapshots_above(offset).await?,
+            Effect::TruncateSegment { segment, size, index_entries, time_entries, end } => {
+                self.truncate_segment(segment, size, [index_entries, time_entries], end).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file follows later (see `epoch_file`).
+    fn epochs_changed(&self) {
+        self.shared.view().epochs = Arc::new(self.log.epochs().clone());
+        self.shared.epochs_unwritten.store(true, Ordering::Release);
+    }
+
+    fn start_moved(&self, offset: Offset, cause: StartCause) {
+        // Readers must not be sent to segments that are about to go.
+        self.publish();
+        let cause = match cause {
+            StartCause::RetentionTime => StartMove::RetentionTime,
+            StartCause::RetentionSize => StartMove::RetentionSize,
+            StartCause::DeleteRecords | StartCause::Leader | StartCause::Truncation => StartMove::DeleteRecords,
+        };
+        self.env.observe(|| Event::LogStartMoved { partition: self.shared.partition.clone(), offset, cause });
+    }
+
+    async fn close_segment(&mut self, end: Offset) -> Result<(), StorageError> {
+        let dir = &self.shared.home.dir;
+        dir.io("writing an index", self.active.write_indexes().await)?;
+        self.index_write_due = false;
+        if self.shared.view().offsets.recovery_point >= end {
+            // Already flushed up to here, so no later flush will come by for the indexes.
+            dir.io("flushing an index", self.active.sync(true).await)?;
+        }
+        self.flush_wanted = Some(end);
+        Ok(())
+    }
+
+    /// Index entries that have filled a block.
+    pub(crate) async fn write_due_indexes(&mut self) -> Result<(), StoreError> {
+        if std::mem::take(&mut self.index_write_due) {
+            self.shared.home.dir.io("writing an index", self.active.write_indexes().await)?;
+        }
+        Ok(())
+    }
+
+    async fn write_snapshot(&mut self, offset: Offset, bytes: Vec<u8>) -> Result<(), StorageError> {
+        let empty = self.log.producers().entries().len() == 0 && offset == self.active.base;
+        if offset == self.last_snapshot || (empty && self.log.segments().list().len() == 1) {
+            return Ok(());
+        }
+        let home = &self.shared.home;
+        let path = home.file(offset, FileKind::Snapshot);
+        let written = async {
+            let file = home.disk().open(&path, OpenOptions::Truncate).await?;
+            write_all_at(&*file, 0, vec![Bytes::from(bytes)]).await.0
+        };
+        home.dir.io("writing a producer snapshot", written.await)?;
+        self.shared.names_unsynced.store(true, Ordering::Release);
+        self.last_snapshot = offset;
+        Ok(())
+    }
+
+    async fn open_segment(&mut self, base: Offset, now: Time) -> Result<(), StorageError> {
+        let home = self.shared.home.clone();
+        let created = Segment::create(home.clone(), &SegmentState::new(base, now)).await;
+        let segment = Arc::new(home.dir.io("creating a segment", created)?);
+        self.shared.names_unsynced.store(true, Ordering::Release);
+        self.active = segment.clone();
+        let mut view = self.shared.view();
+        view.recent.clear();
+        view.segments.retain(|s| s.base < base);
+        view.segments.push(segment);
+        Ok(())
+    }
+
+    async fn lower_recovery_point(&self, offset: Offset) -> Result<(), StorageError> {
+        {
+            let mut view = self.shared.view();
+            view.offsets.recovery_point = view.offsets.recovery_point.min(offset);
+        }
+        self.shared.home.dir.write_checkpoint(Checkpoint::RecoveryPoint).await
+    }
+
+    /// Puts a segment's files aside. The folder is synced each time, so that a loss of power can't bring back a segment without the
+    /// ones before it.
+    async fn delete_segment(&self, base: Offset, now: Time) -> Result<(), StorageError> {
+        self.shared.view().segments.retain(|s| s.base != base);
+        let home = &self.shared.home;
+        for kind in FileKind::ALL {
+            self.put_aside(FileName::new(base, kind), now).await?;
+        }
+        home.dir.io("syncing a folder", home.disk().sync_dir(&home.folder()).await)
+    }
+
+    async fn put_aside(&self, name: FileName, now: Time) -> Result<(), StorageError> {
+        let home = &self.shared.home;
+        let folder = home.folder();
+        let aside = folder.join(name.with_state(FileState::Deleted).to_string());
+        match home.disk().rename(&folder.join(name.to_string()), &aside).await {
+            Ok(()) => home.dir.doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            other => home.dir.io("putting a segment aside", other)?,
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn delete_snapshots_above(&mut self, offset: Offset) -> Result<(), StorageError> {
+        let home = &self.shared.home;
+        let folder = home.folder();
+        let names = home.dir.io("listing a folder", home.disk().list(&folder).await)?;
+        let snapshots = names.iter().filter_map(|e| FileName::parse(&e.name)).filter(|n| n.kind == FileKind::Snapshot);
+        for name in snapshots.filter(|n| n.state == FileState::Live && n.offset > offset) {
+            let removed = files::remove(home.disk(), &folder.join(name.to_string())).await;
+            home.dir.io("removing a producer snapshot", removed)?;
+        }
+        self.last_snapshot = self.last_snapshot.min(offset);
+        Ok(())
+    }
+
+    /// Cuts a segment's files, indexes first: entries beyond the log's end would lead astray, bytes beyond the indexes don't.
+    async fn truncate_segment(
+        &mut self,
+        base: Offset,
+        size: u32,
+        [index_entries, time_entries]: [u32; 2],
+        end: Offset,
+    ) -> Result<(), StorageError> {
+        let found = self.shared.view().segments.iter().find(|s| s.base == base).cloned();
+        let dir = self.shared.home.dir.clone();
+        let Some(segment) = found else { return Err(dir.fail(format!("segment {base} to be cut is not there"))) };
+        let disk = dir.disk();
+        let cut = async {
+            segment.index.truncate(disk, || segment.path(FileKind::Index), index_entries).await?;
+            segment.time_index.truncate(disk, || segment.path(FileKind::TimeIndex), time_entries).await?;
+            if segment.txn_index.count() > 0 {
+                let path = || segment.path(FileKind::TxnIndex);
+                let kept = txn_index::bytes_below(&segment.txn_index.all(disk, path).await?, end) / txn_index::ENTRY_SIZE;
+                segment.txn_index.truncate(disk, path, kept as u32).await?;
+            }
+            segment.touched();
+            segment.file().await?.set_len(u64::from(size)).await
+        };
+        dir.io("cutting a segment", cut.await)?;
+        self.active = segment;
+        Ok(())
+    }
+
+    /// Cuts the log. Readers see the new end before the files change.
+    pub(crate) async fn cut(&mut self, cut: Truncation, now: Time) -> Result<(), StoreError> {
+        let state = cut.segment;
+        self.log.truncate(cut, &mut self.effects)?;
+        {
+            let mut view = self.shared.view();
+            view.cuts += 1;
+            view.recent.clear();
+            view.show(&self.log);
+            if let Some(segment) = view.segments.iter().find(|s| s.base == state.base) {
+                segment.publish(&state);
+            }
+        }
+        self.carry_out_plain(now).await
+    }
+}

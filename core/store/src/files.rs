@@ -1,0 +1,72 @@
+//! Whole small files: reading one with a bound, replacing one so that a crash leaves the old or the new content. Segments and
+//! indexes, which grow, are elsewhere.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::{Bytes, BytesMut};
+use ottla_io::{Disk, OpenOptions, read_exact_at, write_all_at};
+
+/// Files larger than this are none of ours: a checkpoint of a million partitions with the longest names still fits.
+const LARGEST: u64 = 512 << 20;
+
+/// The content of `path`, or `None` if there is no such file.
+pub(crate) async fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Bytes>> {
+    let file = match disk.open(path, OpenOptions::Read).await {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let len = file.len().await?;
+    if len > LARGEST {
+        let text = format!("{}: {len} bytes are more than such a file can hold", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+    }
+    let len = len as usize;
+    let (done, buf) = read_exact_at(&*file, 0, BytesMut::with_capacity(len), len).await;
+    done?;
+    Ok(Some(buf.freeze()))
+}
+
+/// Like [`read`], as text.
+pub(crate) async fn read_text(disk: &dyn Disk, path: &Path) -> io::Result<Option<String>> {
+    let Some(bytes) = read(disk, path).await? else { return Ok(None) };
+    match String::from_utf8(bytes.to_vec()) {
+        Ok(text) => Ok(Some(text)),
+        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{}: not UTF-8 text", path.display()))),
+    }
+}
+
+/// Puts `content` in the place of `path`: written beside it, synced, renamed over it, the directory synced. Kafka writes all its
+/// checkpoints this way (`CheckpointFile.write`).
+pub(crate) async fn replace(disk: &dyn Disk, path: &Path, content: Bytes) -> io::Result<()> {
+    let beside = with_suffix(path, ".tmp");
+    write_new(disk, &beside, content).await?;
+    disk.rename(&beside, path).await?;
+    match path.parent() {
+        Some(dir) => disk.sync_dir(dir).await,
+        None => Ok(()),
+    }
+}
+
+/// Writes `path` anew and syncs its bytes, not its name.
+pub(crate) async fn write_new(disk: &dyn Disk, path: &Path, content: Bytes) -> io::Result<()> {
+    let file = disk.open(path, OpenOptions::Truncate).await?;
+    write_all_at(&*file, 0, vec![content]).await.0?;
+    file.sync_data().await
+}
+
+/// Removes `path`; no error if it is gone already.
+pub(crate) async fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    match disk.remove_file(path).await {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
+
+/// `path` with `suffix` behind its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,34 @@
+//! Layer 3: carries a log's effects out on `ottla_io::Disk`. Kafka's data directory, byte for byte: segments, indexes, snapshots,
+//! checkpoints, `meta.properties`, the clean-shutdown marker.
+//!
+//! - [`LogManager`]: all log directories of a node; `load`: from a folder to a log; `log_dir`: one directory, online or not.
+//! - [`LogWriter`] (`writer`, `effects`, `upkeep`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
+//! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
+
+mod checkpoint;
+mod effects;
+mod epoch_file;
+mod errors;
+mod files;
+mod handle;
+mod index_file;
+mod load;
+mod log_dir;
+mod manager;
+mod meta_properties;
+mod names;
+mod reader;
+mod replay;
+mod scan;
+mod segment;
+mod shared;
+mod times;
+mod upkeep;
+mod writer;
+
+pub use errors::{AppendError, CreateError, FormatError, LoadError, OpenError, ReadError, StorageError, StoreError};
+pub use manager::{Directory, Format, LogManager, StoreConfig, format_dir};
+pub use reader::{LogReader, Slice, Upto};
+pub use shared::Offsets;
+pub use times::TimestampOffset;
+pub use writer::{Append, Batch, LogWriter, LossReport};

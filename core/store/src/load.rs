@@ -1,0 +1,337 @@
+//! Loading a partition's folder: which log it is, what a crash left unfinished, and the recovery that `ottla_log::recovery` plans.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_io::{OpenOptions, read_exact_at};
+use ottla_log::format::file_name::{FileKind, FileName, FileState};
+use ottla_log::format::{offset_index, txn_index};
+use ottla_log::recovery::{Carried, Check, ScanConfig, SegmentReport, SegmentScan, Verdict, judge, plan, sanity_check};
+use ottla_log::{EpochCache, Log, LogConfig, Recovered, SegmentState};
+use ottla_types::{Event, Offset, Time, TopicPartition, Uuid};
+use ottla_wire::records::HEADER_SIZE;
+
+use crate::checkpoint;
+use crate::epoch_file;
+use crate::errors::{LoadError, StorageError, StoreError};
+use crate::files;
+use crate::log_dir::{Found, LogDir};
+use crate::names;
+use crate::replay::{self, Depth};
+use crate::segment::{Home, Segment};
+use crate::shared::Shared;
+use crate::writer::{LogWriter, LossReport};
+
+/// What a partition is loaded with.
+pub(crate) struct Terms {
+    pub(crate) cfg: LogConfig,
+    pub(crate) now: Time,
+    pub(crate) delete_delay_ms: u64,
+}
+
+/// Loads the log of `tp` from `dir`, which has found its folder.
+pub(crate) async fn load(dir: &Arc<LogDir>, tp: &TopicPartition, terms: Terms) -> Result<(Uuid, LogWriter), LoadError> {
+    dir.check()?;
+    let folder = dir.folder(tp);
+    let topic_id = topic_id(dir, &folder).await?;
+    let home = Arc::new(Home::new(dir.clone(), folder.clone()));
+    let bases = tidy(&home).await?;
+    let found = dir.found(tp).unwrap_or_default();
+    let text = dir.io("reading leader epochs", files::read_text(dir.disk(), &folder.join(names::LEADER_EPOCHS)).await)?;
+    // A checkpoint that can't be read is as good as none: recovery reads epochs from the batches.
+    let epochs = text.and_then(|text| epoch_file::read(&text).ok()).unwrap_or_default();
+    let mut recovery = Recovery::new(home.clone(), &terms, &found, bases, epochs).await?;
+    recovery.run().await?;
+    let writer = recovery.finish(tp, topic_id, found, &terms).await?;
+    Ok((topic_id, writer))
+}
+
+/// Makes the writer of a new, empty log in a folder that is there.
+pub(crate) async fn create(dir: &Arc<LogDir>, tp: &TopicPartition, topic_id: Uuid, terms: Terms) -> Result<LogWriter, StoreError> {
+    let home = Arc::new(Home::new(dir.clone(), dir.folder(tp)));
+    let mut effects = Vec::new();
+    let log = Log::create(0, terms.now, &mut effects);
+    let nothing = Arc::new(Segment::found(home.clone(), &SegmentState::new(0, terms.now), 0));
+    let shared = Arc::new(Shared::new(tp.clone(), topic_id, home, &log, Vec::new()));
+    let mut writer = LogWriter::new(shared.clone(), log, terms.cfg, nothing, terms.delete_delay_ms);
+    writer.effects = effects;
+    writer.carry_out_plain(terms.now).await?;
+    dir.register(&shared);
+    Ok(writer)
+}
+
+/// The topic id of a folder's `partition.metadata`.
+async fn topic_id(dir: &LogDir, folder: &Path) -> Result<Uuid, LoadError> {
+    let read = files::read_text(dir.disk(), &folder.join(names::PARTITION_METADATA)).await;
+    let bad = |reason: String| LoadError::NoTopicId { folder: folder.to_path_buf(), reason };
+    let text = match read {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(bad(e.to_string())),
+        other => dir.io("reading partition.metadata", other)?,
+    };
+    let text = text.ok_or_else(|| bad("it is missing".into()))?;
+    checkpoint::read_partition_metadata(&text).map_err(bad)
+}
+
+/// Finishes what a crash interrupted: half-cleaned files go, swapped ones take their place, files put aside and indexes
+/// without a log go. Returns the segments' bases, ascending.
+async fn tidy(home: &Arc<Home>) -> Result<Vec<Offset>, StorageError> {
+    let (dir, folder) = (&home.dir, home.folder());
+    let names = dir.io("listing a folder", home.disk().list(&folder).await)?;
+    let mut bases = Vec::new();
+    let mut others = Vec::new();
+    for name in names.iter().filter_map(|entry| FileName::parse(&entry.name)) {
+        let path = folder.join(name.to_string());
+        match name.state {
+            FileState::Live if name.kind == FileKind::Log => bases.push(name.offset),
+            FileState::Live => others.push(name),
+            FileState::Swap => {
+                let live = folder.join(name.with_state(FileState::Live).to_string());
+                dir.io("finishing a swap", home.disk().rename(&path, &live).await)?;
+                if name.kind == FileKind::Log {
+                    bases.push(name.offset);
+                }
+            }
+            FileState::Cleaned | FileState::Deleted => dir.io("removing a file", files::remove(home.disk(), &path).await)?,
+        }
+    }
+    bases.sort_unstable();
+    bases.dedup();
+    for name in others {
+        if name.kind != FileKind::Snapshot && bases.binary_search(&name.offset).is_err() {
+            let removed = files::remove(home.disk(), &folder.join(name.to_string())).await;
+            dir.io("removing an index without a log", removed)?;
+        }
+    }
+    Ok(bases)
+}
+
+/// A segment that was looked at.
+struct Kept {
+    state: SegmentState,
+    segment: Arc<Segment>,
+}
+
+struct Recovery<'a> {
+    home: Arc<Home>,
+    cfg: &'a LogConfig,
+    now: Time,
+    recovery_point: Offset,
+    checks: Vec<(Offset, Check)>,
+    carried: Carried,
+    last_snapshot: Offset,
+    kept: Vec<Kept>,
+    end: Offset,
+    loss: Option<LossReport>,
+}
+
+impl<'a> Recovery<'a> {
+    async fn new(
+        home: Arc<Home>,
+        terms: &'a Terms,
+        found: &Found,
+        bases: Vec<Offset>,
+        epochs: EpochCache,
+    ) -> Result<Recovery<'a>, LoadError> {
+        let recovery_point = found.recovery_point.unwrap_or(0);
+        let checks: Vec<_> = plan(&bases, recovery_point, home.dir.clean).collect();
+        let first = bases.first().copied().unwrap_or(0);
+        let read_from = checks.iter().find(|(_, check)| *check == Check::Full).map_or(Offset::MAX, |(base, _)| *base);
+        let (snapshot, producers) = replay::newest_snapshot(&home, read_from, first, &terms.cfg, terms.now).await?;
+        Ok(Recovery {
+            home,
+            cfg: &terms.cfg,
+            now: terms.now,
+            recovery_point,
+            checks,
+            carried: Carried::new(epochs, producers),
+            last_snapshot: snapshot.unwrap_or(-1),
+            kept: Vec::new(),
+            end: first,
+            loss: None,
+        })
+    }
+
+    async fn run(&mut self) -> Result<(), LoadError> {
+        let checks = std::mem::take(&mut self.checks);
+        for (i, (base, check)) in checks.iter().enumerate() {
+            let next = checks.get(i + 1).map(|(next, _)| *next);
+            let whole = match check {
+                Check::Indexes => self.trusted(*base, next).await?,
+                Check::Full => {
+                    let cfg = ScanConfig::recover(self.cfg, self.recovery_point);
+                    self.full(*base, cfg, next.is_none()).await?
+                }
+            };
+            if !whole {
+                return self.remove_from(checks.get(i + 1..).unwrap_or_default()).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment whose batches were flushed: only its indexes are looked at, and its producers, if no snapshot covers them.
+    async fn trusted(&mut self, base: Offset, next: Option<Offset>) -> Result<bool, LoadError> {
+        let dir = self.home.dir.clone();
+        let path = self.home.file(base, FileKind::Log);
+        let file = dir.io("opening a segment", dir.disk().open(&path, OpenOptions::Write).await)?;
+        let size = dir.io("asking for a segment's size", file.len().await)?;
+        let index = self.read_index(base, FileKind::Index).await?;
+        let time = self.read_index(base, FileKind::TimeIndex).await?;
+        let txn = self.read_index(base, FileKind::TxnIndex).await?.unwrap_or_default();
+        let Ok(size32) = u32::try_from(size) else {
+            return Err(dir.fail(format!("segment {base:020}.log has {size} bytes, more than a segment can have")).into());
+        };
+        if sanity_check(base, size, index.as_deref(), time.as_deref(), &txn).is_err() {
+            return self.full(base, ScanConfig::rebuild(self.cfg), next.is_none()).await;
+        }
+        let (index, time) = (index.unwrap_or_default(), time.unwrap_or_default());
+        let mut state = SegmentState::loaded(base, size32, self.now, &index, &time);
+        // Where the last index entry points: the scan for the end need not begin before it, if the producers are known there.
+        let entry = offset_index::entry(&index, base, (state.index_entries as usize).wrapping_sub(1));
+        let entry = entry.filter(|_| state.index_entries > 0);
+        let known = self.carried.producers.end();
+        let from = entry.filter(|e| e.offset < known).map_or(0, |e| e.position);
+        if from > 0 {
+            let (head, bytes) = read_exact_at(&*file, 0, Default::default(), HEADER_SIZE).await;
+            dir.io("reading a segment", head)?;
+            state.read_first_batch(&bytes);
+        }
+        let txn_entries = (txn.len() / txn_index::ENTRY_SIZE) as u32;
+        if next.is_some_and(|next| next <= known) {
+            // The snapshot covers it, and the segment behind it says where it ends.
+            self.keep(state, txn_entries);
+            return Ok(true);
+        }
+        let scan = SegmentScan::new(ScanConfig::replay(self.cfg), state, size, from, self.carried.clone());
+        let report = replay::run(&dir, &*file, scan, Depth::Headers).await?;
+        self.judge(report, next.is_none(), Some(txn_entries)).await
+    }
+
+    async fn read_index(&self, base: Offset, kind: FileKind) -> Result<Option<Bytes>, StorageError> {
+        let path = self.home.file(base, kind);
+        self.home.dir.io("reading an index", files::read(self.home.disk(), &path).await)
+    }
+
+    /// A segment that is read whole, its indexes made anew.
+    async fn full(&mut self, base: Offset, cfg: ScanConfig, last: bool) -> Result<bool, LoadError> {
+        let dir = self.home.dir.clone();
+        let path = self.home.file(base, FileKind::Log);
+        let file = dir.io("opening a segment", dir.disk().open(&path, OpenOptions::Write).await)?;
+        let len = dir.io("asking for a segment's size", file.len().await)?;
+        let scan = SegmentScan::new(cfg, SegmentState::new(base, self.now), len, 0, self.carried.clone());
+        let report = replay::run(&dir, &*file, scan, Depth::Whole).await?;
+        self.judge(report, last, None).await
+    }
+
+    /// Acts on what a scan found. `kept_txn` is the number of transaction index entries if the indexes stand as they are.
+    async fn judge(&mut self, report: SegmentReport, last: bool, kept_txn: Option<u32>) -> Result<bool, LoadError> {
+        let dir = self.home.dir.clone();
+        let verdict = judge(&report, self.recovery_point, last);
+        if let Verdict::Corrupt(corruption) = verdict {
+            return Err(dir.fail(corruption.to_string()).into());
+        }
+        let base = report.state.base;
+        let txn = kept_txn.unwrap_or((report.txn_index.len() / txn_index::ENTRY_SIZE) as u32);
+        let segment = self.keep(report.state, txn);
+        if let Some(cut) = &report.cut {
+            let file = dir.io("opening a segment", segment.file().await)?;
+            dir.io("cutting a segment", file.set_len(u64::from(report.state.size)).await)?;
+            let reason = format!("segment {base:020}.log, byte {}: {}", cut.position, cut.damage);
+            self.loss = Some(LossReport { end: report.end, bytes: cut.bytes, segments: 0, reason });
+        }
+        if kept_txn.is_none() {
+            let replaced = async {
+                let disk = dir.disk();
+                segment.index.replace(disk, || segment.path(FileKind::Index), report.index).await?;
+                segment.time_index.replace(disk, || segment.path(FileKind::TimeIndex), report.time_index).await?;
+                files::remove(disk, &segment.path(FileKind::TxnIndex)).await?;
+                if !report.txn_index.is_empty() {
+                    segment.txn_index.replace(disk, || segment.path(FileKind::TxnIndex), report.txn_index).await?;
+                }
+                segment.write_indexes().await
+            };
+            dir.io("writing an index", replaced.await)?;
+            // What lies in the page cache since before the crash is on the platter only after the next flush.
+            segment.touched();
+        }
+        self.end = report.end;
+        self.carried = report.carried;
+        Ok(verdict == Verdict::Whole)
+    }
+
+    fn keep(&mut self, state: SegmentState, txn_entries: u32) -> Arc<Segment> {
+        let segment = Arc::new(Segment::found(self.home.clone(), &state, txn_entries));
+        self.kept.push(Kept { state, segment: segment.clone() });
+        segment
+    }
+
+    /// The log ends before these segments: they hold nothing that follows on.
+    async fn remove_from(&mut self, rest: &[(Offset, Check)]) -> Result<(), LoadError> {
+        let dir = self.home.dir.clone();
+        for (base, _) in rest {
+            let path = self.home.file(*base, FileKind::Log);
+            let entry = dir.io("asking for a segment's size", dir.disk().entry(&path).await)?;
+            if let Some(loss) = &mut self.loss {
+                loss.bytes += entry.map_or(0, |e| e.len);
+                loss.segments += 1;
+            }
+            for kind in FileKind::ALL {
+                let removed = files::remove(dir.disk(), &self.home.file(*base, kind)).await;
+                dir.io("removing a segment behind the log's end", removed)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish(self, tp: &TopicPartition, topic_id: Uuid, found: Found, terms: &Terms) -> Result<LogWriter, LoadError> {
+        let mut effects = Vec::new();
+        let recovered = Recovered {
+            segments: self.kept.iter().map(|k| k.state).collect(),
+            epochs: self.carried.epochs,
+            producers: self.carried.producers,
+            start: found.log_start.unwrap_or(0),
+            end: self.end,
+            high_watermark: found.high_watermark.unwrap_or(0),
+            recovery_point: self.recovery_point,
+        };
+        let log = Log::recover(recovered, terms.now, &mut effects).map_err(LoadError::Violation)?;
+        let segments: Vec<_> = self.kept.into_iter().map(|k| k.segment).collect();
+        let nothing = || Arc::new(Segment::found(self.home.clone(), &SegmentState::new(log.start(), terms.now), 0));
+        let active = segments.last().cloned().unwrap_or_else(nothing);
+        let shared = Arc::new(Shared::new(tp.clone(), topic_id, self.home.clone(), &log, segments));
+        let mut writer = LogWriter::new(shared.clone(), log, terms.cfg.clone(), active, terms.delete_delay_ms);
+        writer.last_snapshot = self.last_snapshot;
+        writer.clean = self.home.dir.clean;
+        writer.loss = self.loss;
+        writer.effects = effects;
+        writer.carry_out_plain(terms.now).await?;
+        writer.forget_snapshots_above_end().await?;
+        // Epochs that only the batches knew.
+        shared.epochs_unwritten.store(!writer.clean, std::sync::atomic::Ordering::Release);
+        self.home.dir.register(&shared);
+        report(&writer);
+        Ok(writer)
+    }
+}
+
+fn report(writer: &LogWriter) {
+    let (partition, offsets) = (writer.partition().clone(), writer.reader().offsets());
+    if let Some(loss) = writer.loss() {
+        writer.env.observe(|| Event::LogCut {
+            partition: partition.clone(),
+            end: loss.end,
+            bytes: loss.bytes,
+            reason: loss.reason.clone(),
+        });
+    }
+    writer.env.observe(|| Event::LogLoaded { partition, start: offsets.start, end: offsets.end, clean: writer.clean });
+}
+
+/// The content of `partition.metadata`, written before the first append, without which Kafka takes a folder for a stray.
+pub(crate) async fn write_partition_metadata(dir: &LogDir, folder: &Path, topic_id: Uuid) -> Result<(), StorageError> {
+    let text = Bytes::from(checkpoint::write_partition_metadata(topic_id));
+    let written = files::replace(dir.disk(), &folder.join(names::PARTITION_METADATA), text).await;
+    dir.io("writing partition.metadata", written)
+}

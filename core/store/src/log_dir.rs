@@ -1,0 +1,269 @@
+//! One log directory: its lock, whether it is online, and its three offset checkpoints. Partition folders are in `writer` and
+//! `load`, all directories together in `manager`.
+//!
+//! A directory goes offline with the first write, sync or rename that fails, and stays so: after a failed sync the kernel may have
+//! dropped dirty pages that it will report as written the next time. Nothing is written to an offline directory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use bytes::Bytes;
+use ottla_io::{Disk, Env, Lock};
+use ottla_types::{Event, Offset, Time, TopicPartition, Uuid};
+
+use crate::checkpoint::{self, Offsets};
+use crate::errors::StorageError;
+use crate::files;
+use crate::names;
+use crate::shared::Shared;
+
+/// The lock, for state that is consistent between calls: a panic elsewhere must not hide behind a poisoned lock.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The three checkpoints of a log directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checkpoint {
+    RecoveryPoint,
+    LogStart,
+    HighWatermark,
+}
+
+impl Checkpoint {
+    pub(crate) const ALL: [Checkpoint; 3] = [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark];
+
+    fn file(self) -> &'static str {
+        match self {
+            Checkpoint::RecoveryPoint => names::RECOVERY_POINTS,
+            Checkpoint::LogStart => names::LOG_STARTS,
+            Checkpoint::HighWatermark => names::HIGH_WATERMARKS,
+        }
+    }
+}
+
+/// What a partition contributes to the checkpoints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) recovery_point: Offset,
+    /// Only where it isn't the first segment's base offset.
+    pub(crate) log_start: Option<Offset>,
+    pub(crate) high_watermark: Offset,
+}
+
+impl Marks {
+    fn get(&self, which: Checkpoint) -> Option<Offset> {
+        match which {
+            Checkpoint::RecoveryPoint => Some(self.recovery_point),
+            Checkpoint::LogStart => self.log_start,
+            Checkpoint::HighWatermark => Some(self.high_watermark),
+        }
+    }
+}
+
+/// A partition's row: a log in use, or what the checkpoints said of a folder that was not loaded yet.
+enum Row {
+    Loaded(Weak<Shared>),
+    Found(Found),
+}
+
+/// What the checkpoints say of a partition that is about to be loaded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) recovery_point: Option<Offset>,
+    pub(crate) log_start: Option<Offset>,
+    pub(crate) high_watermark: Option<Offset>,
+}
+
+pub(crate) struct LogDir {
+    pub(crate) path: PathBuf,
+    /// Zero if the directory was offline before its id was known.
+    pub(crate) id: Uuid,
+    /// Whether the last stop was a clean one.
+    pub(crate) clean: bool,
+    pub(crate) env: Env,
+    offline: OnceLock<Arc<str>>,
+    rows: Mutex<BTreeMap<TopicPartition, Row>>,
+    /// Each checkpoint's text on disk. The lock also keeps two tasks from writing one file at once.
+    written: [tokio::sync::Mutex<String>; 3],
+    held: Mutex<Option<Box<dyn Lock>>>,
+    /// Files and folders that were put aside, and when they go.
+    doomed: Mutex<Vec<(Time, PathBuf)>>,
+}
+
+impl LogDir {
+    pub(crate) fn new(env: Env, path: PathBuf, id: Uuid, clean: bool, held: Option<Box<dyn Lock>>) -> Self {
+        LogDir {
+            path,
+            id,
+            clean,
+            env,
+            offline: OnceLock::new(),
+            rows: Mutex::default(),
+            written: Default::default(),
+            held: Mutex::new(held),
+            doomed: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn disk(&self) -> &dyn Disk {
+        &*self.env.disk
+    }
+
+    /// Refuses if the directory is offline.
+    pub(crate) fn check(&self) -> Result<(), StorageError> {
+        match self.offline.get() {
+            None => Ok(()),
+            Some(reason) => Err(StorageError { dir: self.path.clone(), reason: reason.clone() }),
+        }
+    }
+
+    /// Takes the directory offline; the first reason stays.
+    pub(crate) fn fail(&self, reason: impl Into<String>) -> StorageError {
+        let reason: Arc<str> = reason.into().into();
+        if self.offline.set(reason.clone()).is_ok() {
+            let dir = self.path.display().to_string();
+            self.env.observe(|| Event::LogDirOffline { dir, reason: reason.to_string() });
+        }
+        let reason = self.offline.get().cloned().unwrap_or(reason);
+        StorageError { dir: self.path.clone(), reason }
+    }
+
+    /// Takes the directory offline if `result` is an error.
+    pub(crate) fn io<T>(&self, what: &str, result: io::Result<T>) -> Result<T, StorageError> {
+        result.map_err(|e| self.fail(format!("{what}: {e}")))
+    }
+
+    /// The folder of a partition.
+    pub(crate) fn folder(&self, tp: &TopicPartition) -> PathBuf {
+        self.path.join(tp.to_string())
+    }
+
+    /// Lets another process have the directory.
+    pub(crate) fn unlock(&self) {
+        lock(&self.held).take();
+    }
+
+    /// Reads the checkpoints, keeping the rows whose folder exists. A file that can't be read is as good as none, as in Kafka:
+    /// without recovery points everything is checked, without starts they are the segments'.
+    pub(crate) async fn read_checkpoints(&self, folders: &[TopicPartition]) -> Result<(), StorageError> {
+        let mut all = [Offsets::new(), Offsets::new(), Offsets::new()];
+        for (which, into) in Checkpoint::ALL.into_iter().zip(&mut all) {
+            let text = match files::read_text(self.disk(), &self.path.join(which.file())).await {
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => None,
+                other => self.io("reading a checkpoint", other)?,
+            };
+            if let Some(Ok(offsets)) = text.as_deref().map(checkpoint::read_offsets) {
+                *into = offsets;
+            }
+            *self.written[which as usize].lock().await = text.unwrap_or_default();
+        }
+        let [points, starts, marks] = all;
+        let mut rows = lock(&self.rows);
+        for tp in folders {
+            let found = Found {
+                recovery_point: points.get(tp).copied(),
+                log_start: starts.get(tp).copied(),
+                high_watermark: marks.get(tp).copied(),
+            };
+            rows.insert(tp.clone(), Row::Found(found));
+        }
+        Ok(())
+    }
+
+    /// The partitions whose folders were found and that are not in use.
+    pub(crate) fn unloaded(&self) -> Vec<TopicPartition> {
+        let rows = lock(&self.rows);
+        rows.iter().filter(|(_, row)| matches!(row, Row::Found(_))).map(|(tp, _)| tp.clone()).collect()
+    }
+
+    /// How many partitions the directory holds.
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.rows).len()
+    }
+
+    /// Whether a folder of `tp` was found here, or its log is in use.
+    pub(crate) fn holds(&self, tp: &TopicPartition) -> bool {
+        lock(&self.rows).contains_key(tp)
+    }
+
+    /// What the checkpoints say of a folder that is not in use; `None` if there is no such folder.
+    pub(crate) fn found(&self, tp: &TopicPartition) -> Option<Found> {
+        match lock(&self.rows).get(tp) {
+            Some(Row::Found(found)) => Some(*found),
+            _ => None,
+        }
+    }
+
+    /// From now on the checkpoints take the partition's row from its log.
+    pub(crate) fn register(&self, log: &Arc<Shared>) {
+        lock(&self.rows).insert(log.partition.clone(), Row::Loaded(Arc::downgrade(log)));
+    }
+
+    /// From now on the partition has no row.
+    pub(crate) fn forget(&self, tp: &TopicPartition) {
+        lock(&self.rows).remove(tp);
+    }
+
+    /// A file or folder that was put aside goes when `at` has come.
+    pub(crate) fn doom(&self, at: Time, path: PathBuf) {
+        lock(&self.doomed).push((at, path));
+    }
+
+    /// Removes what is due.
+    pub(crate) async fn remove_doomed(&self, now: Time) -> Result<(), StorageError> {
+        let due: Vec<PathBuf> = {
+            let mut doomed = lock(&self.doomed);
+            let due = doomed.extract_if(.., |(at, _)| *at <= now).map(|(_, path)| path).collect();
+            due
+        };
+        for path in due {
+            let removed = match self.disk().entry(&path).await {
+                Ok(Some(entry)) if entry.kind == ottla_io::EntryKind::Dir => self.disk().remove_dir_all(&path).await,
+                Ok(Some(_)) => files::remove(self.disk(), &path).await,
+                Ok(None) => Ok(()),
+                Err(e) => Err(e),
+            };
+            self.io("removing what was put aside", removed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the checkpoints that changed.
+    pub(crate) async fn write_checkpoints(&self) -> Result<(), StorageError> {
+        for which in Checkpoint::ALL {
+            self.write_checkpoint(which).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes one checkpoint if it changed.
+    pub(crate) async fn write_checkpoint(&self, which: Checkpoint) -> Result<(), StorageError> {
+        let mut written = self.written[which as usize].lock().await;
+        self.check()?;
+        let text = self.text(which);
+        if *written == text || (written.is_empty() && text == "0\n0\n") {
+            return Ok(());
+        }
+        let path = self.path.join(which.file());
+        self.io("writing a checkpoint", files::replace(self.disk(), &path, Bytes::from(text.clone())).await)?;
+        *written = text;
+        Ok(())
+    }
+
+    fn text(&self, which: Checkpoint) -> String {
+        let rows = lock(&self.rows);
+        let offset = |row: &Row| match row {
+            Row::Loaded(log) => log.upgrade().and_then(|log| log.marks().get(which)),
+            Row::Found(found) => match which {
+                Checkpoint::RecoveryPoint => found.recovery_point,
+                Checkpoint::LogStart => found.log_start,
+                Checkpoint::HighWatermark => found.high_watermark,
+            },
+        };
+        let known: Vec<_> = rows.iter().filter_map(|(tp, row)| Some((tp, offset(row)?))).collect();
+        checkpoint::write_offsets(known.into_iter())
+    }
+}

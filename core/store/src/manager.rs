@@ -1,0 +1,348 @@
+//! All log directories of one node: opening them, finding and placing partitions, checkpoints, the clean stop.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use ottla_io::Env;
+use ottla_log::LogConfig;
+use ottla_log::format::file_name::{DirState, PartitionDir};
+use ottla_types::{NodeId, Offset, Time, TopicPartition, Uuid};
+
+use crate::checkpoint;
+use crate::errors::{CreateError, FormatError, LoadError, OpenError, StorageError, StoreError};
+use crate::files;
+use crate::load::{self, Terms};
+use crate::log_dir::LogDir;
+use crate::meta_properties::MetaProperties;
+use crate::names;
+use crate::writer::LogWriter;
+
+/// What a node's storage is opened with.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// `log.dirs`.
+    pub dirs: Vec<PathBuf>,
+    /// `node.id`; must be the directories'.
+    pub node_id: NodeId,
+    /// `file.delete.delay.ms`: how long files that are put aside wait for their last readers.
+    pub delete_delay_ms: u64,
+}
+
+impl StoreConfig {
+    /// Kafka's defaults for these directories.
+    pub fn new(dirs: Vec<PathBuf>, node_id: NodeId) -> Self {
+        StoreConfig { dirs, node_id, delete_delay_ms: 60_000 }
+    }
+}
+
+/// A log directory as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directory {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its id.
+    pub id: Uuid,
+    /// Whether it is in use; an offline one stays so until the node restarts.
+    pub online: bool,
+}
+
+/// All log directories of one node.
+pub struct LogManager {
+    dirs: Vec<Arc<LogDir>>,
+    cluster_id: String,
+    broker_epoch: i64,
+    delete_delay_ms: u64,
+    env: Env,
+}
+
+impl LogManager {
+    /// Locks the directories, reads what they say of themselves, and takes the clean-shutdown markers off: from here on a stop that
+    /// nobody announces is a crash.
+    pub async fn open(env: &Env, cfg: StoreConfig) -> Result<LogManager, OpenError> {
+        let mut manager = LogManager {
+            dirs: Vec::new(),
+            cluster_id: String::new(),
+            broker_epoch: -1,
+            delete_delay_ms: cfg.delete_delay_ms,
+            env: env.clone(),
+        };
+        let mut paths = cfg.dirs.clone();
+        paths.sort();
+        if let Some(twice) = paths.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(OpenError::Twice(twice[0].clone()));
+        }
+        let mut epochs = Vec::new();
+        for path in cfg.dirs {
+            let (dir, cluster_id, epoch) = open_dir(env, &path, cfg.node_id).await?;
+            if let Some(first) = manager.dirs.first() {
+                if cluster_id != manager.cluster_id {
+                    return Err(OpenError::ClusterMismatch { dir: path, found: cluster_id, expected: manager.cluster_id });
+                }
+                if dir.id == first.id {
+                    return Err(OpenError::SameDirectoryId { dir: path, other: first.path.clone() });
+                }
+            }
+            manager.cluster_id = cluster_id;
+            epochs.push(epoch);
+            manager.dirs.push(Arc::new(dir));
+        }
+        // One directory without the marker, or with another incarnation's, makes the whole stop an unclean one (KIP-966).
+        let first = epochs.first().copied().ok_or(OpenError::NoDirectories)?;
+        manager.broker_epoch = if epochs.iter().all(|e| *e == first) { first.unwrap_or(-1) } else { -1 };
+        Ok(manager)
+    }
+
+    /// The cluster's id.
+    pub fn cluster_id(&self) -> &str {
+        &self.cluster_id
+    }
+
+    /// The broker epoch that was stopped cleanly; −1 after a crash.
+    pub fn previous_broker_epoch(&self) -> i64 {
+        self.broker_epoch
+    }
+
+    /// The directories.
+    pub fn directories(&self) -> Vec<Directory> {
+        let show = |d: &Arc<LogDir>| Directory { path: d.path.clone(), id: d.id, online: d.check().is_ok() };
+        self.dirs.iter().map(show).collect()
+    }
+
+    /// Partition folders that were found and are not loaded.
+    pub fn unloaded(&self) -> Vec<TopicPartition> {
+        self.dirs.iter().flat_map(|dir| dir.unloaded()).collect()
+    }
+
+    /// The folder of a partition that has one.
+    pub fn folder_of(&self, tp: &TopicPartition) -> Option<PathBuf> {
+        self.dirs.iter().find(|dir| dir.holds(tp)).map(|dir| dir.folder(tp))
+    }
+
+    /// Loads a partition's log; `None` if no directory has one.
+    pub async fn load(&self, tp: &TopicPartition, cfg: LogConfig, now: Time) -> Result<Option<(Uuid, LogWriter)>, LoadError> {
+        let mut holders = self.dirs.iter().filter(|dir| dir.holds(tp));
+        let Some(dir) = holders.next() else { return Ok(None) };
+        if let Some(other) = holders.next() {
+            let dirs = [dir.path.clone(), other.path.clone()];
+            return Err(LoadError::InTwoDirectories { partition: tp.clone(), dirs });
+        }
+        load::load(dir, tp, self.terms(cfg, now)).await.map(Some)
+    }
+
+    /// Creates a partition's log in the online directory that holds the fewest. Its topic id is durable before it takes a batch.
+    pub async fn create(&self, tp: &TopicPartition, topic_id: Uuid, cfg: LogConfig, now: Time) -> Result<LogWriter, CreateError> {
+        if let Some(folder) = self.folder_of(tp) {
+            return Err(CreateError::Exists(folder));
+        }
+        let online = self.dirs.iter().filter(|dir| dir.check().is_ok());
+        let Some(dir) = online.min_by_key(|dir| dir.count()) else {
+            let offline = self.dirs.first().map(|dir| dir.check());
+            let nothing = StorageError { dir: PathBuf::new(), reason: "there is no log directory".into() };
+            return Err(CreateError::Storage(offline.and_then(Result::err).unwrap_or(nothing)));
+        };
+        let folder = dir.folder(tp);
+        dir.io("creating a folder", dir.disk().create_dir_all(&folder).await)?;
+        load::write_partition_metadata(dir, &folder, topic_id).await?;
+        dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
+        Ok(load::create(dir, tp, topic_id, self.terms(cfg, now)).await?)
+    }
+
+    fn terms(&self, cfg: LogConfig, now: Time) -> Terms {
+        Terms { cfg, now, delete_delay_ms: self.delete_delay_ms }
+    }
+
+    /// Puts the log of a deleted topic aside; [`LogManager::maintain`] removes it when its last readers are gone.
+    pub async fn delete(&self, writer: LogWriter) -> Result<(), StoreError> {
+        let home = writer.shared.home.clone();
+        home.dir.check()?;
+        writer.shared.gone.store(true, Ordering::Release);
+        let tp = writer.partition().clone();
+        let aside = self.put_aside(&home.dir, &tp, DirState::Delete).await?;
+        home.moved(aside.clone());
+        let now = self.env.clock.wall();
+        home.dir.doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside);
+        Ok(())
+    }
+
+    /// Renames the folder of a partition that nobody knows to `-stray`, as Kafka does. Nothing is deleted.
+    pub async fn stray(&self, tp: &TopicPartition) -> Result<(), StoreError> {
+        for dir in self.dirs.iter().filter(|dir| dir.holds(tp)) {
+            self.put_aside(dir, tp, DirState::Stray).await?;
+        }
+        Ok(())
+    }
+
+    async fn put_aside(&self, dir: &LogDir, tp: &TopicPartition, state: DirState) -> Result<PathBuf, StorageError> {
+        let aside = dir.path.join(PartitionDir::renamed(tp, state, random(&self.env)));
+        dir.io("renaming a folder", dir.disk().rename(&dir.folder(tp), &aside).await)?;
+        dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
+        dir.forget(tp);
+        Ok(aside)
+    }
+
+    /// Writes the checkpoints that have changed.
+    pub async fn checkpoint(&self) -> Result<(), StorageError> {
+        let mut result = Ok(());
+        for dir in self.dirs.iter().filter(|dir| dir.check().is_ok()) {
+            result = result.and(dir.write_checkpoints().await);
+        }
+        result
+    }
+
+    /// Removes what has been put aside for long enough.
+    pub async fn maintain(&self, now: Time) {
+        for dir in self.dirs.iter().filter(|dir| dir.check().is_ok()) {
+            // A failure takes the directory offline, which is how it is told.
+            let _ = dir.remove_doomed(now).await;
+        }
+    }
+
+    /// A clean stop: logs flushed and closed, checkpoints, then the marker. A directory where something fails gets no marker: the
+    /// next start checks its logs.
+    pub async fn close(&self, writers: Vec<LogWriter>, broker_epoch: i64) -> Result<(), StoreError> {
+        let mut result = Ok(());
+        let now = self.env.clock.wall();
+        let mut failed: Vec<PathBuf> = Vec::new();
+        for mut writer in writers {
+            if let Err(error) = writer.close(now).await {
+                failed.push(writer.shared.home.dir.path.clone());
+                result = result.and(Err(error));
+            }
+        }
+        for dir in &self.dirs {
+            let closed = match dir.check() {
+                Ok(()) if !failed.contains(&dir.path) => close_dir(dir, broker_epoch).await,
+                other => other,
+            };
+            result = result.and(closed.map_err(StoreError::from));
+            dir.unlock();
+        }
+        result
+    }
+}
+
+async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StorageError> {
+    dir.write_checkpoints().await?;
+    let marker = checkpoint::write_clean_shutdown(broker_epoch);
+    dir.io("writing the clean-shutdown marker", files::replace(dir.disk(), &dir.path.join(names::CLEAN_SHUTDOWN), marker.into()).await)
+}
+
+/// A directory, its cluster, and the broker epoch of its clean-shutdown marker.
+async fn open_dir(env: &Env, path: &Path, node_id: NodeId) -> Result<(LogDir, String, Option<i64>), OpenError> {
+    let disk = &*env.disk;
+    let bad = |reason: String| OpenError::BadMetaProperties { dir: path.to_path_buf(), reason };
+    let io = |e: io::Error| bad(e.to_string());
+    let meta_path = path.join(names::META_PROPERTIES);
+    if disk.entry(&meta_path).await.map_err(io)?.is_none() {
+        return Err(OpenError::NotFormatted(path.to_path_buf()));
+    }
+    let held = disk.lock(&path.join(names::LOCK)).await.map_err(|e| match e.kind() {
+        io::ErrorKind::WouldBlock => OpenError::Locked { dir: path.to_path_buf(), holder: e.to_string() },
+        _ => bad(format!("its lock can't be taken: {e}")),
+    })?;
+    let text = files::read_text(disk, &meta_path).await.map_err(io)?.unwrap_or_default();
+    let mut meta = MetaProperties::parse(&text).map_err(bad)?;
+    if meta.node_id != node_id {
+        return Err(OpenError::NodeMismatch { dir: path.to_path_buf(), found: meta.node_id, expected: node_id });
+    }
+    let id = match meta.directory_id {
+        Some(id) => id,
+        // Formatted before directories had ids (KIP-858): it gets one now.
+        None => {
+            let id = random(env);
+            meta.directory_id = Some(id);
+            files::replace(disk, &meta_path, meta.to_text().into()).await.map_err(io)?;
+            id
+        }
+    };
+    let marker_path = path.join(names::CLEAN_SHUTDOWN);
+    let marker = files::read(disk, &marker_path).await.map_err(io)?;
+    let clean = marker.is_some();
+    if clean {
+        files::remove(disk, &marker_path).await.map_err(io)?;
+        disk.sync_dir(path).await.map_err(io)?;
+    }
+    let dir = LogDir::new(env.clone(), path.to_path_buf(), id, clean, Some(held));
+    let mut folders = Vec::new();
+    for entry in disk.list(path).await.map_err(io)? {
+        match PartitionDir::parse(&entry.name) {
+            Some(folder) if folder.state == DirState::Live => folders.push(folder.partition),
+            Some(folder) if folder.state == DirState::Delete => dir.doom(Time(0), path.join(&entry.name)),
+            _ => {}
+        }
+    }
+    dir.read_checkpoints(&folders).await.map_err(OpenError::AllOffline)?;
+    Ok((dir, meta.cluster_id, marker.map(|bytes| checkpoint::read_clean_shutdown(&String::from_utf8_lossy(&bytes)))))
+}
+
+/// A random id that Kafka accepts.
+fn random(env: &Env) -> Uuid {
+    let mut rng = env.entropy.stream("directories");
+    loop {
+        let mut bytes = [0; 16];
+        rng.fill(&mut bytes);
+        if let Some(id) = Uuid::from_random(bytes) {
+            return id;
+        }
+    }
+}
+
+/// What formatting a log directory needs to know.
+#[derive(Debug, Clone)]
+pub struct Format {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The node.
+    pub node_id: NodeId,
+    /// The directory's id.
+    pub directory_id: Uuid,
+    /// Content of `bootstrap.checkpoint`: the records that a fresh cluster begins with; none in directories without metadata.
+    pub bootstrap: Option<Bytes>,
+}
+
+/// Formats a log directory (`kafka-storage format`): `meta.properties` last, so that a crash leaves one that isn't formatted.
+pub async fn format_dir(env: &Env, path: &Path, format: Format) -> Result<(), FormatError> {
+    let disk = &*env.disk;
+    let io = |e: io::Error| FormatError::Io(path.to_path_buf(), e);
+    disk.create_dir_all(path).await.map_err(io)?;
+    if disk.entry(&path.join(names::META_PROPERTIES)).await.map_err(io)?.is_some() {
+        return Err(FormatError::AlreadyFormatted(path.to_path_buf()));
+    }
+    if let Some(bootstrap) = format.bootstrap {
+        files::replace(disk, &path.join(names::BOOTSTRAP), bootstrap).await.map_err(io)?;
+    }
+    let Format { cluster_id, node_id, directory_id, .. } = format;
+    let meta = MetaProperties { cluster_id, node_id, directory_id: Some(directory_id) };
+    files::replace(disk, &path.join(names::META_PROPERTIES), meta.to_text().into()).await.map_err(io)
+}
+
+impl LogWriter {
+    /// A clean stop of one log: everything flushed, indexes complete, a producer snapshot at the end.
+    pub(crate) async fn close(&mut self, now: Time) -> Result<(), StoreError> {
+        self.enter()?;
+        self.log.close(&mut self.effects).map_err(StoreError::Violation)?;
+        self.carry_out_plain(now).await?;
+        let segments = self.shared.view().segments.clone();
+        let dir = self.shared.home.dir.clone();
+        for segment in &segments {
+            dir.io("writing an index", segment.write_indexes().await)?;
+            dir.io("flushing a segment", segment.sync(true).await)?;
+        }
+        let end: Offset = self.log.end();
+        self.shared.flush_to(end).await?;
+        self.shared.sync_snapshot(end).await?;
+        self.shared.write_epochs().await?;
+        self.shared.sync_names().await?;
+        self.leave();
+        Ok(())
+    }
+
+    /// Snapshots of a state that the log no longer reaches.
+    pub(crate) async fn forget_snapshots_above_end(&mut self) -> Result<(), StoreError> {
+        let end = self.log.end();
+        Ok(self.delete_snapshots_above(end).await?)
+    }
+}
