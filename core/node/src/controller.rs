@@ -54,7 +54,15 @@ impl Controller {
     /// A controller over a replayed log.
     pub fn new(log: MetadataLog, loader: Loader, rng: Rng) -> (Controller, Duty) {
         let (send, commands) = mpsc::channel(QUEUE);
-        (Controller(send), Duty { commands, log, loader, rng })
+        (
+            Controller(send),
+            Duty {
+                commands,
+                log,
+                loader,
+                rng,
+            },
+        )
     }
 
     /// Makes a change: `plan` gives its records and its answer. Returns the answer when the records are committed and
@@ -101,14 +109,18 @@ impl Duty {
     }
 
     async fn change(&mut self, node: &Arc<Node>, plan: Plan) -> Result<(), StartError> {
-        let (records, then) = plan(&mut Planner { image: self.loader.image(), rng: &mut self.rng });
+        let (records, then) = plan(&mut Planner {
+            image: self.loader.image(),
+            rng: &mut self.rng,
+        });
         if let Some(records) = records.filter(|records| !records.is_empty()) {
             let base = self.log.append(&records).await?;
             for (value, offset) in records.iter().zip(base..) {
                 self.loader.replay(value, offset)?;
             }
             if let Some(changes) = self.loader.publish()? {
-                node.apply(Arc::new(self.loader.published().clone()), &changes).await;
+                node.apply(Arc::new(self.loader.published().clone()), &changes)
+                    .await;
             }
         }
         then();

@@ -48,7 +48,12 @@ impl Request<'_> {
 }
 
 /// The whole answer, for who has taken the request apart already.
-pub fn answer<'m>(api: ApiKey, version: i16, correlation_id: i32, message: &impl Message<'m>) -> Result<Reply, Reject> {
+pub fn answer<'m>(
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    message: &impl Message<'m>,
+) -> Result<Reply, Reject> {
     let mut out = begin(api, version, correlation_id)?;
     message.encode(&mut out, version)?;
     Ok(Reply::Bytes(finish(out, 0)))
@@ -97,12 +102,17 @@ async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut) -> (Reply, Option<B
             Reply::Parts(parts) => parts.iter().map(Part::len).sum(),
             Reply::Nothing | Reply::Close(_) => 0,
         };
-        node.metrics.request(api, node.env.clock.now().since(started), sent);
+        node.metrics
+            .request(api, node.env.clock.now().since(started), sent);
     }
     (reply, frame)
 }
 
-async fn route(node: &Arc<Node>, peer: &Peer, frame: BytesMut) -> (Option<ApiKey>, Result<Reply, Reject>, Option<BytesMut>) {
+async fn route(
+    node: &Arc<Node>,
+    peer: &Peer,
+    frame: BytesMut,
+) -> (Option<ApiKey>, Result<Reply, Reject>, Option<BytesMut>) {
     let request = match parse(peer, &frame) {
         Ok(request) => request,
         Err(reject) => return (None, Err(reject), None),
@@ -129,7 +139,13 @@ fn parse<'a>(peer: &'a Peer, frame: &'a [u8]) -> Result<Request<'a>, Reject> {
     let api = ApiKey::try_from(key).map_err(|_| Reject(format!("unknown API key {key}")))?;
     let flexible = api.request_is_flexible(version);
     let header = RequestHeader::decode(&mut body, if flexible { 2 } else { 1 })?;
-    Ok(Request { peer, api, version, correlation_id: header.correlation_id, body })
+    Ok(Request {
+        peer,
+        api,
+        version,
+        correlation_id: header.correlation_id,
+        body,
+    })
 }
 
 /// Tells the log, once, that a connection was closed for what its peer sent.

@@ -26,7 +26,9 @@ fn log(error: &LogError) -> ErrorCode {
         LogError::Producer(ProducerError::OutOfOrderSequence { .. }) => ErrorCode::OutOfOrderSequenceNumber,
         LogError::Producer(ProducerError::InvalidEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
         LogError::Producer(ProducerError::InvalidTxnState { .. }) => ErrorCode::InvalidTxnState,
-        LogError::Producer(ProducerError::CoordinatorFenced { .. }) => ErrorCode::TransactionCoordinatorFenced,
+        LogError::Producer(ProducerError::CoordinatorFenced { .. }) => {
+            ErrorCode::TransactionCoordinatorFenced
+        }
         LogError::UnexpectedOffset { .. } | LogError::UnexpectedEpoch { .. } => ErrorCode::InvalidRecord,
         LogError::NoOffsetsLeft | LogError::Violation(_) => ErrorCode::UnknownServerError,
     }
@@ -53,5 +55,8 @@ pub fn store(error: &StoreError) -> Refused {
 
 /// The words of an answer to an admin request: the controller's own, or the code's.
 pub fn message(error: &ApiError) -> String {
-    error.message.clone().unwrap_or_else(|| error.code.message().to_string())
+    error
+        .message
+        .clone()
+        .unwrap_or_else(|| error.code.message().to_string())
 }

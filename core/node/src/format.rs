@@ -37,7 +37,11 @@ fn bootstrap(now: Time) -> Result<Bytes, StartError> {
     let records = format_records(&DEFAULT_FEATURES).map_err(|e| StartError::MetadataLog(format!("{e:?}")))?;
     let at = now.as_millis();
     let mut value = Vec::new();
-    SnapshotHeaderRecord { version: 0, last_contained_log_timestamp: at }.encode(&mut value, 0)?;
+    SnapshotHeaderRecord {
+        version: 0,
+        last_contained_log_timestamp: at,
+    }
+    .encode(&mut value, 0)?;
     let mut file = control_batch(at, &[(ControlType::SnapshotHeader, &value)], &options(0))?;
     let mut builder = BatchBuilder::new();
     for record in records.iter() {
@@ -47,10 +51,18 @@ fn bootstrap(now: Time) -> Result<Bytes, StartError> {
     value.clear();
     SnapshotFooterRecord { version: 0 }.encode(&mut value, 0)?;
     let end = 1 + records.len() as i64;
-    file.extend(control_batch(at, &[(ControlType::SnapshotFooter, &value)], &options(end))?);
+    file.extend(control_batch(
+        at,
+        &[(ControlType::SnapshotFooter, &value)],
+        &options(end),
+    )?);
     Ok(file.into())
 }
 
 fn options(base_offset: i64) -> BatchOptions {
-    BatchOptions { base_offset, leader_epoch: 0, ..BatchOptions::default() }
+    BatchOptions {
+        base_offset,
+        leader_epoch: 0,
+        ..BatchOptions::default()
+    }
 }

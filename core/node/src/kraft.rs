@@ -12,7 +12,9 @@ use ottla_store::{LogManager, LogWriter, Upto};
 use ottla_types::config::BrokerConfig;
 use ottla_types::{Epoch, NodeId, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::control_records::leader_change_message::{LeaderChangeMessage, Voter};
-use ottla_wire::records::{BatchBuilder, BatchHeader, BatchOptions, Batches, Compressor, ControlType, control_batch};
+use ottla_wire::records::{
+    BatchBuilder, BatchHeader, BatchOptions, Batches, Compressor, ControlType, control_batch,
+};
 
 use crate::log_config::metadata_log_config;
 use crate::start::StartError;
@@ -34,7 +36,12 @@ pub type Replay<'a> = &'a mut (dyn FnMut(Offset, &[u8]) -> Result<(), StartError
 
 impl MetadataLog {
     /// Opens or creates the log, replays its records, and takes the lead in a new epoch.
-    pub async fn open(env: &Env, manager: &LogManager, broker: &BrokerConfig, replay: Replay<'_>) -> Result<Self, StartError> {
+    pub async fn open(
+        env: &Env,
+        manager: &LogManager,
+        broker: &BrokerConfig,
+        replay: Replay<'_>,
+    ) -> Result<Self, StartError> {
         let name = TopicPartition::new(TOPIC, 0);
         let config = metadata_log_config(broker);
         let now = env.clock.wall();
@@ -48,8 +55,17 @@ impl MetadataLog {
         let newest = writer.reader().offsets().epoch;
         let epoch = quorum.map_or(0, |q| q.leader_epoch).max(newest).max(0) + 1;
         let node = NodeId(broker.node_id());
-        QuorumState { leader_id: node.0, leader_epoch: epoch }.write(env, &folder, node).await?;
-        let mut log = MetadataLog { writer, epoch, env: env.clone() };
+        QuorumState {
+            leader_id: node.0,
+            leader_epoch: epoch,
+        }
+        .write(env, &folder, node)
+        .await?;
+        let mut log = MetadataLog {
+            writer,
+            epoch,
+            env: env.clone(),
+        };
         log.announce(node).await?;
         Ok(log)
     }
@@ -78,18 +94,35 @@ impl MetadataLog {
     /// The control record that begins an epoch.
     async fn announce(&mut self, node: NodeId) -> Result<Offset, StartError> {
         let now = self.env.clock.wall();
-        let voter = || vec![Voter { voter_id: node.0, ..Default::default() }];
-        let message =
-            LeaderChangeMessage { version: 0, leader_id: node.0, voters: voter(), granting_voters: voter() };
+        let voter = || {
+            vec![Voter {
+                voter_id: node.0,
+                ..Default::default()
+            }]
+        };
+        let message = LeaderChangeMessage {
+            version: 0,
+            leader_id: node.0,
+            voters: voter(),
+            granting_voters: voter(),
+        };
         let mut value = Vec::new();
         message.encode(&mut value, 0)?;
-        let batch = control_batch(now.as_millis(), &[(ControlType::LeaderChange, &value)], &self.options())?;
+        let batch = control_batch(
+            now.as_millis(),
+            &[(ControlType::LeaderChange, &value)],
+            &self.options(),
+        )?;
         self.commit(batch, now).await
     }
 
     /// A batch of this log carries its offsets and epoch when it comes to be appended.
     fn options(&self) -> BatchOptions {
-        BatchOptions { base_offset: self.next_offset(), leader_epoch: self.epoch, ..BatchOptions::default() }
+        BatchOptions {
+            base_offset: self.next_offset(),
+            leader_epoch: self.epoch,
+            ..BatchOptions::default()
+        }
     }
 
     async fn commit(&mut self, batch: Vec<u8>, now: Time) -> Result<Offset, StartError> {
@@ -101,7 +134,11 @@ impl MetadataLog {
             now,
             verification: None,
         };
-        let appended = self.writer.append(BytesMut::from(&batch[..]), info).await?.appended;
+        let appended = self
+            .writer
+            .append(BytesMut::from(&batch[..]), info)
+            .await?
+            .appended;
         let (Appended::Written { base_offset, .. } | Appended::Duplicate { base_offset, .. }) = appended;
         let end = self.writer.reader().flush_to(Offset::MAX).await?;
         self.writer.set_high_watermark(end);
@@ -116,7 +153,8 @@ async fn replay_log(writer: &LogWriter, replay: Replay<'_>) -> Result<(), StartE
     while at < end {
         let slice = reader.read(at, READ, Upto::LogEnd, true).await?;
         let Some(file) = &slice.file else { break };
-        let (read, bytes) = ottla_io::read_exact_at(file.as_ref(), slice.position, BytesMut::new(), slice.len).await;
+        let (read, bytes) =
+            ottla_io::read_exact_at(file.as_ref(), slice.position, BytesMut::new(), slice.len).await;
         read.map_err(|e| StartError::MetadataLog(e.to_string()))?;
         let mut moved = false;
         for batch in Batches::tolerant(&bytes) {
@@ -128,13 +166,18 @@ async fn replay_log(writer: &LogWriter, replay: Replay<'_>) -> Result<(), StartE
                 if !header.attributes.is_control() {
                     for record in batch.records() {
                         let record = record?;
-                        replay(header.base_offset + i64::from(record.offset_delta), record.value.unwrap_or_default())?;
+                        replay(
+                            header.base_offset + i64::from(record.offset_delta),
+                            record.value.unwrap_or_default(),
+                        )?;
                     }
                 }
             }
         }
         if !moved {
-            return Err(StartError::MetadataLog(format!("no batch at offset {at}, below the end {end}")));
+            return Err(StartError::MetadataLog(format!(
+                "no batch at offset {at}, below the end {end}"
+            )));
         }
     }
     Ok(())
@@ -156,11 +199,26 @@ impl QuorumState {
         };
         let (read, bytes) = ottla_io::read_exact_at(file.as_ref(), 0, BytesMut::new(), 1 << 16).await;
         read.map_err(|e| StartError::MetadataLog(e.to_string()))?;
-        let bad = || StartError::MetadataLog(format!("{} is not Kafka's JSON; remove it only if this is the sole voter", path.display()));
+        let bad = || {
+            StartError::MetadataLog(format!(
+                "{} is not Kafka's JSON; remove it only if this is the sole voter",
+                path.display()
+            ))
+        };
         let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| bad())?;
-        let number = |key: &str| json.get(key).and_then(serde_json::Value::as_i64).and_then(|n| i32::try_from(n).ok());
-        let (leader_id, leader_epoch) = (number("leaderId").ok_or_else(bad)?, number("leaderEpoch").ok_or_else(bad)?);
-        Ok(Some(QuorumState { leader_id, leader_epoch }))
+        let number = |key: &str| {
+            json.get(key)
+                .and_then(serde_json::Value::as_i64)
+                .and_then(|n| i32::try_from(n).ok())
+        };
+        let (leader_id, leader_epoch) = (
+            number("leaderId").ok_or_else(bad)?,
+            number("leaderEpoch").ok_or_else(bad)?,
+        );
+        Ok(Some(QuorumState {
+            leader_id,
+            leader_epoch,
+        }))
     }
 
     /// Written aside, synced and renamed, so that a crash leaves the old or the new state.
@@ -170,10 +228,14 @@ impl QuorumState {
              \"currentVoters\":[{{\"voterId\":{}}}],\"data_version\":0}}",
             self.leader_id, self.leader_epoch, node.0
         );
-        let (path, aside): (PathBuf, PathBuf) = (folder.join("quorum-state"), folder.join("quorum-state.tmp"));
+        let (path, aside): (PathBuf, PathBuf) =
+            (folder.join("quorum-state"), folder.join("quorum-state.tmp"));
         let io = |e: std::io::Error| StartError::MetadataLog(e.to_string());
         let file: Arc<dyn ottla_io::File> = env.disk.open(&aside, OpenOptions::Truncate).await.map_err(io)?;
-        write_all_at(file.as_ref(), 0, vec![Bytes::from(text)]).await.0.map_err(io)?;
+        write_all_at(file.as_ref(), 0, vec![Bytes::from(text)])
+            .await
+            .0
+            .map_err(io)?;
         file.sync_data().await.map_err(io)?;
         env.disk.rename(&aside, &path).await.map_err(io)?;
         env.disk.sync_dir(folder).await.map_err(io)

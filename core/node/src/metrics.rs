@@ -39,14 +39,22 @@ pub struct Metrics {
 impl Metrics {
     /// Nothing counted.
     pub fn new() -> Self {
-        Metrics { apis: ApiKey::ALL.iter().map(|_| ApiCounters::default()).collect(), topics: Mutex::default() }
+        Metrics {
+            apis: ApiKey::ALL.iter().map(|_| ApiCounters::default()).collect(),
+            topics: Mutex::default(),
+        }
     }
 
     /// A request was served.
     pub fn request(&self, api: ApiKey, took: Duration, bytes_out: usize) {
-        let Some(counters) = self.apis.get(api as usize) else { return };
+        let Some(counters) = self.apis.get(api as usize) else {
+            return;
+        };
         counters.requests.fetch_add(1, Ordering::Relaxed);
-        counters.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        counters.nanos.fetch_add(
+            u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
         counters.bytes_out.fetch_add(bytes_out as u64, Ordering::Relaxed);
     }
 
@@ -66,7 +74,10 @@ impl Metrics {
     }
 
     fn topic(&self, topic: &str, count: impl FnOnce(&mut TopicCounters)) {
-        let mut topics = self.topics.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut topics = self
+            .topics
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
         match topics.get_mut(topic) {
             Some(counters) => count(counters),
             None => count(topics.entry(topic.to_string()).or_default()),

@@ -84,7 +84,11 @@ impl Node {
         node.set_aside_strays(&image).await;
         let changes = Changes::between(&MetadataImage::default(), &image);
         node.apply(image, &changes).await;
-        node.keep(node.env.tasks.spawn("controller", Box::pin(duty.run(node.clone()))));
+        node.keep(
+            node.env
+                .tasks
+                .spawn("controller", Box::pin(duty.run(node.clone()))),
+        );
         node.listen().await?;
         node.keep_house();
         node.env.observe(|| Event::BrokerState(BrokerState::Running));
@@ -130,6 +134,13 @@ impl Node {
         self.fail.notify_one();
     }
 
+    /// Stops the node when no log directory is left, as Kafka does: it could only refuse.
+    pub(crate) fn check_directories(&self) {
+        if self.manager.directories().iter().all(|dir| !dir.online) {
+            self.fail("every log directory is offline".into());
+        }
+    }
+
     /// Where it listens: listener name and address.
     pub fn addresses(&self) -> Vec<(String, SocketAddr)> {
         lock(&self.addresses).clone()
@@ -169,7 +180,8 @@ impl Node {
             Ok(config) => config,
             Err(error) => {
                 tracing::warn!(topic, %error, "the topic's configuration is not usable; the broker's defaults apply");
-                TopicConfig::resolve(&BTreeMap::new(), &broker).unwrap_or_else(|_| unreachable!("nothing is overridden"))
+                TopicConfig::resolve(&BTreeMap::new(), &broker)
+                    .unwrap_or_else(|_| unreachable!("nothing is overridden"))
             }
         }
     }
@@ -181,10 +193,21 @@ impl Node {
             let Some(after) = &change.after else { continue };
             let hosted = after.replicas.contains(&self.node_id().0);
             if hosted && self.topics.by_id(change.topic_id, change.partition).is_none() {
-                self.host(&image, &change.topic, change.topic_id, change.partition, after.leader_epoch).await;
+                self.host(
+                    &image,
+                    &change.topic,
+                    change.topic_id,
+                    change.partition,
+                    after.leader_epoch,
+                )
+                .await;
             }
         }
-        for resource in changes.configs.iter().filter(|r| **r == ConfigResource::topic(r.name.as_str())) {
+        for resource in changes
+            .configs
+            .iter()
+            .filter(|r| **r == ConfigResource::topic(r.name.as_str()))
+        {
             let config = Arc::new(self.topic_config(&image, &resource.name));
             for partition in self.topics.of(&resource.name) {
                 partition.configure(config.clone(), log_config(&config, &self.broker()));
@@ -205,7 +228,15 @@ impl Node {
         let config = Arc::new(self.topic_config(image, topic));
         match self.open_log(&name, id, &config).await {
             Ok(writer) => {
-                let partition = Partition::new(Arc::downgrade(self), self.env.clone(), name, id, epoch, writer, config);
+                let partition = Partition::new(
+                    Arc::downgrade(self),
+                    self.env.clone(),
+                    name,
+                    id,
+                    epoch,
+                    writer,
+                    config,
+                );
                 self.topics.insert(partition);
             }
             // The partition has no leader here until its directory is mended; the others serve.
@@ -213,7 +244,12 @@ impl Node {
         }
     }
 
-    async fn open_log(&self, name: &TopicPartition, id: Uuid, config: &TopicConfig) -> Result<ottla_store::LogWriter, StartError> {
+    async fn open_log(
+        &self,
+        name: &TopicPartition,
+        id: Uuid,
+        config: &TopicConfig,
+    ) -> Result<ottla_store::LogWriter, StartError> {
         let (log, now) = (log_config(config, &self.broker()), self.env.clock.wall());
         match self.manager.load(name, log.clone(), now).await? {
             Some((found, writer)) if found == id => return Ok(writer),
@@ -225,7 +261,9 @@ impl Node {
     }
 
     async fn delete(&self, partition: &Arc<Partition>) {
-        let Ok(writer) = partition.close().await else { return };
+        let Ok(writer) = partition.close().await else {
+            return;
+        };
         if let Err(error) = self.manager.delete(writer).await {
             tracing::error!(partition = %partition.id, %error, "the log of a deleted topic could not be put aside");
         }
@@ -234,7 +272,10 @@ impl Node {
     /// Folders whose topic the metadata does not know are put aside, as Kafka does, not deleted.
     async fn set_aside_strays(&self, image: &MetadataImage) {
         for name in self.manager.unloaded() {
-            let known = image.topics().by_name(&name.topic).is_some_and(|t| t.partitions.get(&name.partition).is_some());
+            let known = image
+                .topics()
+                .by_name(&name.topic)
+                .is_some_and(|t| t.partitions.get(&name.partition).is_some());
             if !known && name.topic != crate::kraft::TOPIC {
                 tracing::warn!(partition = %name, "the metadata knows no such partition: its folder is renamed to -stray");
                 if let Err(error) = self.manager.stray(&name).await {
@@ -247,20 +288,31 @@ impl Node {
     async fn listen(self: &Arc<Self>) -> Result<(), StartError> {
         let broker = self.broker();
         let controllers = broker.controller_listener_names();
-        for listener in broker.listeners().iter().filter(|l| !controllers.contains(&l.name)) {
+        for listener in broker
+            .listeners()
+            .iter()
+            .filter(|l| !controllers.contains(&l.name))
+        {
             let address = format!("{}:{}", listener.host, listener.port);
             let open = self.env.net.listen(&listener.host, listener.port).await;
             let open = open.map_err(|error| StartError::Listen { address, error })?;
             lock(&self.addresses).push((listener.name.clone(), open.local_addr()));
             let name: Arc<str> = listener.name.as_str().into();
-            self.keep(self.env.tasks.spawn("listener", Box::pin(self.clone().accept(open, name))));
+            self.keep(
+                self.env
+                    .tasks
+                    .spawn("listener", Box::pin(self.clone().accept(open, name))),
+            );
         }
         Ok(())
     }
 
     async fn accept(self: Arc<Self>, mut listener: Box<dyn Listener>, name: Arc<str>) {
         let broker = self.broker();
-        let memory = usize::try_from(broker.queued_max_request_bytes()).ok().filter(|n| *n > 0).unwrap_or(usize::MAX);
+        let memory = usize::try_from(broker.queued_max_request_bytes())
+            .ok()
+            .filter(|n| *n > 0)
+            .unwrap_or(usize::MAX);
         let idle = u64::try_from(broker.connections_max_idle_ms()).unwrap_or(u64::MAX / 2_000_000);
         let limits = Arc::new(Limits {
             max_frame: usize::try_from(broker.socket_request_max_bytes()).unwrap_or(0),
@@ -278,9 +330,16 @@ impl Node {
                         continue;
                     }
                     let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
-                    let peer = Peer { addr, listener: name.clone(), id };
+                    let peer = Peer {
+                        addr,
+                        listener: name.clone(),
+                        id,
+                    };
                     let (node, limits) = (self.clone(), limits.clone());
-                    let task = self.env.tasks.spawn("connection", Box::pin(node.serve(stream, peer, limits)));
+                    let task = self
+                        .env
+                        .tasks
+                        .spawn("connection", Box::pin(node.serve(stream, peer, limits)));
                     lock(&self.connections).insert(id, task);
                 }
                 Err(error) => {
@@ -312,8 +371,16 @@ impl Node {
         let retention = every(broker.log_retention_check_interval_ms());
         let delay = every(broker.log_initial_task_delay_ms()).min(retention);
         let checkpoint = every(broker.replica_high_watermark_checkpoint_interval_ms());
-        self.keep(self.env.tasks.spawn("retention", Box::pin(self.clone().maintain(delay, retention))));
-        self.keep(self.env.tasks.spawn("checkpoints", Box::pin(self.clone().checkpoint(checkpoint))));
+        self.keep(
+            self.env
+                .tasks
+                .spawn("retention", Box::pin(self.clone().maintain(delay, retention))),
+        );
+        self.keep(
+            self.env
+                .tasks
+                .spawn("checkpoints", Box::pin(self.clone().checkpoint(checkpoint))),
+        );
     }
 
     async fn maintain(self: Arc<Self>, delay: Duration, every: Duration) {
@@ -333,6 +400,7 @@ impl Node {
             if let Err(error) = self.manager.checkpoint().await {
                 tracing::error!(%error, "checkpoints could not be written");
             }
+            self.check_directories();
         }
     }
 

@@ -46,16 +46,32 @@ impl Refused {
 
     /// The error and its reason.
     pub fn because(code: ErrorCode, message: impl std::fmt::Display) -> Self {
-        Refused { code, message: Some(message.to_string()) }
+        Refused {
+            code,
+            message: Some(message.to_string()),
+        }
     }
 }
 
 enum Job {
-    Append { batch: BytesMut, meta: BatchMeta, reply: oneshot::Sender<Result<Produced, Refused>> },
-    DeleteRecords { offset: Offset, reply: oneshot::Sender<Result<Offset, Refused>> },
-    Configure { config: LogConfig },
-    Maintain { reply: oneshot::Sender<()> },
-    Close { reply: oneshot::Sender<LogWriter> },
+    Append {
+        batch: BytesMut,
+        meta: BatchMeta,
+        reply: oneshot::Sender<Result<Produced, Refused>>,
+    },
+    DeleteRecords {
+        offset: Offset,
+        reply: oneshot::Sender<Result<Offset, Refused>>,
+    },
+    Configure {
+        config: LogConfig,
+    },
+    Maintain {
+        reply: oneshot::Sender<()>,
+    },
+    Close {
+        reply: oneshot::Sender<LogWriter>,
+    },
 }
 
 struct State {
@@ -97,10 +113,28 @@ impl Partition {
         let reader = writer.reader();
         // The only replica: everything in its log is replicated as widely as it will ever be.
         writer.set_high_watermark(reader.offsets().end);
-        env.observe(|| Event::BecameLeader { partition: id.clone(), epoch });
-        let state = State { writer: Some(writer), jobs: VecDeque::new(), config, unflushed: VecDeque::new(), flushing: false };
+        env.observe(|| Event::BecameLeader {
+            partition: id.clone(),
+            epoch,
+        });
+        let state = State {
+            writer: Some(writer),
+            jobs: VecDeque::new(),
+            config,
+            unflushed: VecDeque::new(),
+            flushing: false,
+        };
         let (waiters, state) = (Waiters::default(), Mutex::new(state));
-        Arc::new(Partition { id, topic_id, waiters, epoch, reader, state, node, env })
+        Arc::new(Partition {
+            id,
+            topic_id,
+            waiters,
+            epoch,
+            reader,
+            state,
+            node,
+            env,
+        })
     }
 
     /// The leader epoch.
@@ -134,7 +168,11 @@ impl Partition {
     }
 
     /// Appends a validated batch. The result comes when it is acknowledged.
-    pub fn append(self: &Arc<Self>, batch: BytesMut, meta: BatchMeta) -> oneshot::Receiver<Result<Produced, Refused>> {
+    pub fn append(
+        self: &Arc<Self>,
+        batch: BytesMut,
+        meta: BatchMeta,
+    ) -> oneshot::Receiver<Result<Produced, Refused>> {
         self.submit(|reply| Job::Append { batch, meta, reply })
     }
 
@@ -225,8 +263,10 @@ impl Partition {
         let append = match writer.append(batch, info).await {
             Ok(append) => append,
             Err(error) => {
-                if let AppendError::Violation(violation) = &error {
-                    self.stop_node(&violation.to_string());
+                match &error {
+                    AppendError::Violation(violation) => self.stop_node(&violation.to_string()),
+                    AppendError::Storage(_) => self.directory_failed(),
+                    _ => {}
                 }
                 let _ = reply.send(Err(errors::append(&error)));
                 return;
@@ -234,8 +274,16 @@ impl Partition {
         };
         let start = self.reader.offsets().start;
         let (written, produced) = match append.appended {
-            Appended::Written { base_offset, last_offset, .. } => (true, (base_offset, last_offset)),
-            Appended::Duplicate { base_offset, last_offset, .. } => (false, (base_offset, last_offset)),
+            Appended::Written {
+                base_offset,
+                last_offset,
+                ..
+            } => (true, (base_offset, last_offset)),
+            Appended::Duplicate {
+                base_offset,
+                last_offset,
+                ..
+            } => (false, (base_offset, last_offset)),
         };
         let append_time = self.config().message_timestamp_type == TimestampType::LogAppendTime;
         let produced = Produced {
@@ -248,7 +296,8 @@ impl Partition {
             self.replicated(writer, produced, size);
         }
         // A duplicate of a batch that is not flushed yet waits with it.
-        let unflushed = self.config().flush_messages < i64::MAX && self.reader.offsets().recovery_point <= produced.last_offset;
+        let unflushed = self.config().flush_messages < i64::MAX
+            && self.reader.offsets().recovery_point <= produced.last_offset;
         match append.flush_to {
             Some(_) if unflushed => self.acknowledge_after_flush(produced, reply),
             None if unflushed && !written => self.acknowledge_after_flush(produced, reply),
@@ -256,7 +305,9 @@ impl Partition {
                 self.acknowledge(produced, reply);
                 // A segment was closed: its bytes go to the platter in the background.
                 let reader = self.reader.clone();
-                self.env.tasks.spawn("flush", Box::pin(async move { drop(reader.flush_to(to).await) }));
+                self.env
+                    .tasks
+                    .spawn("flush", Box::pin(async move { drop(reader.flush_to(to).await) }));
             }
             None => self.acknowledge(produced, reply),
         }
@@ -267,6 +318,12 @@ impl Partition {
         let end = produced.last_offset + 1;
         writer.set_high_watermark(end);
         self.waiters.readable(size);
+    }
+
+    fn directory_failed(&self) {
+        if let Some(node) = self.node.upgrade() {
+            node.check_directories();
+        }
     }
 
     fn stop_node(&self, reason: &str) {
@@ -285,7 +342,11 @@ impl Partition {
     }
 
     /// `flush.messages`: the acknowledgement waits for the platter. One flush serves all that came before it began.
-    fn acknowledge_after_flush(self: &Arc<Self>, produced: Produced, reply: oneshot::Sender<Result<Produced, Refused>>) {
+    fn acknowledge_after_flush(
+        self: &Arc<Self>,
+        produced: Produced,
+        reply: oneshot::Sender<Result<Produced, Refused>>,
+    ) {
         let mut state = self.lock();
         state.unflushed.push_back((produced, reply));
         if !std::mem::replace(&mut state.flushing, true) {
@@ -300,7 +361,11 @@ impl Partition {
             let mut state = self.lock();
             let ready = match &flushed {
                 Ok(offset) => {
-                    let n = state.unflushed.iter().take_while(|(p, _)| p.last_offset < *offset).count();
+                    let n = state
+                        .unflushed
+                        .iter()
+                        .take_while(|(p, _)| p.last_offset < *offset)
+                        .count();
                     state.unflushed.drain(..n).collect::<Vec<_>>()
                 }
                 Err(_) => state.unflushed.drain(..).collect(),
@@ -308,6 +373,9 @@ impl Partition {
             let more = !state.unflushed.is_empty();
             state.flushing = more;
             drop(state);
+            if flushed.is_err() {
+                self.directory_failed();
+            }
             for (produced, reply) in ready {
                 match &flushed {
                     Ok(_) => self.acknowledge(produced, reply),
@@ -324,15 +392,25 @@ impl Partition {
 
     async fn do_delete_records(&self, writer: &mut LogWriter, offset: Offset) -> Result<Offset, Refused> {
         let offsets = self.reader.offsets();
-        let target = if offset == -1 { offsets.high_watermark } else { offset };
+        let target = if offset == -1 {
+            offsets.high_watermark
+        } else {
+            offset
+        };
         if target < 0 || target > offsets.high_watermark {
             return Err(Refused::code(ErrorCode::OffsetOutOfRange));
         }
         let config = self.config();
         if !config.cleanup_policy.delete {
-            return Err(Refused::because(ErrorCode::PolicyViolation, "cleanup.policy does not contain delete"));
+            return Err(Refused::because(
+                ErrorCode::PolicyViolation,
+                "cleanup.policy does not contain delete",
+            ));
         }
-        writer.delete_records(target, self.env.clock.wall()).await.map_err(|e| errors::store(&e))?;
+        writer
+            .delete_records(target, self.env.clock.wall())
+            .await
+            .map_err(|e| errors::store(&e))?;
         Ok(self.reader.offsets().start)
     }
 

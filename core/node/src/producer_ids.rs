@@ -27,7 +27,10 @@ impl ProducerIds {
                 return Ok(id);
             }
             let (broker, epoch) = (node.node_id().0, node.broker_epoch());
-            let block = node.controller.change(move |p| allocate_producer_ids(p.image, broker, epoch)).await?;
+            let block = node
+                .controller
+                .change(move |p| allocate_producer_ids(p.image, broker, epoch))
+                .await?;
             *self.block.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(block);
         }
     }

@@ -33,12 +33,19 @@ impl ConfigRules for Rules {
     fn validate(&self, resource: &ConfigResource, next: &Config, _before: &Config) -> Result<(), ApiError> {
         let refuse = |e: &dyn std::fmt::Display| ApiError::new(ErrorCode::InvalidConfig, e.to_string());
         match resource.kind {
-            ResourceKind::Topic => TopicConfig::resolve(next, &self.0).map(drop).map_err(|e| refuse(&e)),
+            ResourceKind::Topic => TopicConfig::resolve(next, &self.0)
+                .map(drop)
+                .map_err(|e| refuse(&e)),
             ResourceKind::Broker => next
                 .iter()
-                .try_for_each(|(key, value)| BrokerConfig::check_dynamic(key, value, resource.name.is_empty()))
+                .try_for_each(|(key, value)| {
+                    BrokerConfig::check_dynamic(key, value, resource.name.is_empty())
+                })
                 .map_err(|e| refuse(&e)),
-            _ => Err(ApiError::new(ErrorCode::InvalidRequest, "this kind of resource has no configuration here yet")),
+            _ => Err(ApiError::new(
+                ErrorCode::InvalidRequest,
+                "this kind of resource has no configuration here yet",
+            )),
         }
     }
 }

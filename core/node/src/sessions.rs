@@ -103,7 +103,13 @@ struct Inner {
 impl Sessions {
     /// At most `slots` sessions.
     pub fn new(slots: usize, rng: Rng) -> Self {
-        Sessions { slots, inner: Mutex::new(Inner { rng, sessions: BTreeMap::new() }) }
+        Sessions {
+            slots,
+            inner: Mutex::new(Inner {
+                rng,
+                sessions: BTreeMap::new(),
+            }),
+        }
     }
 
     /// Finds or makes the session of a request and brings it up to date.
@@ -121,7 +127,11 @@ impl Sessions {
                 Ok(Context::Session { session, full: true })
             }
             epoch => {
-                let session = inner.sessions.get(&request.id).cloned().ok_or(ErrorCode::FetchSessionIdNotFound)?;
+                let session = inner
+                    .sessions
+                    .get(&request.id)
+                    .cloned()
+                    .ok_or(ErrorCode::FetchSessionIdNotFound)?;
                 lock(&session).update(epoch, request, now)?;
                 Ok(Context::Session { session, full: false })
             }
@@ -134,11 +144,12 @@ impl Sessions {
         }
         let oldest = inner.sessions.iter().map(|(id, s)| (lock(s).used, *id)).min();
         match oldest {
-            Some((used, id)) if now.0.saturating_sub(used.0) > EVICT_AFTER_NANOS => inner.sessions.remove(&id).is_some(),
+            Some((used, id)) if now.0.saturating_sub(used.0) > EVICT_AFTER_NANOS => {
+                inner.sessions.remove(&id).is_some()
+            }
             _ => false,
         }
     }
-
 }
 
 impl Inner {
@@ -149,8 +160,14 @@ impl Inner {
                 break id;
             }
         };
-        let mut session =
-            Session { id, epoch: 1, by_id: request.by_id, slots: BTreeMap::new(), order: Vec::new(), used: now };
+        let mut session = Session {
+            id,
+            epoch: 1,
+            by_id: request.by_id,
+            slots: BTreeMap::new(),
+            order: Vec::new(),
+            used: now,
+        };
         session.apply(request.partitions, &request.forgotten);
         let session = Arc::new(Mutex::new(session));
         self.sessions.insert(id, session.clone());
@@ -196,13 +213,18 @@ impl Session {
 
     /// What is wanted now, in the order in which it should be served.
     pub fn wants(&self) -> Vec<(FetchKey, FetchWant)> {
-        self.order.iter().filter_map(|k| Some((k.clone(), self.slots.get(k)?.want.clone()))).collect()
+        self.order
+            .iter()
+            .filter_map(|k| Some((k.clone(), self.slots.get(k)?.want.clone())))
+            .collect()
     }
 
     /// Whether this partition belongs into an incremental answer: it has records, an error, or something new to tell. Remembers
     /// what is told; a partition that got records moves to the end of the line.
     pub fn answer(&mut self, key: &FetchKey, told: Told, has_records: bool, error: bool) -> bool {
-        let Some(slot) = self.slots.get_mut(key) else { return true };
+        let Some(slot) = self.slots.get_mut(key) else {
+            return true;
+        };
         let news = has_records || error || slot.told != Some(told);
         slot.told = if error { None } else { Some(told) };
         if has_records && let Some(at) = self.order.iter().position(|k| k == key) {
@@ -222,16 +244,32 @@ mod tests {
     use super::*;
 
     fn key(partition: i32) -> FetchKey {
-        FetchKey { topic: "t".into(), topic_id: Uuid::ZERO, partition }
+        FetchKey {
+            topic: "t".into(),
+            topic_id: Uuid::ZERO,
+            partition,
+        }
     }
 
     fn want(offset: Offset) -> FetchWant {
-        FetchWant { offset, max_bytes: 1, current_epoch: -1, last_epoch: -1, log_start: -1 }
+        FetchWant {
+            offset,
+            max_bytes: 1,
+            current_epoch: -1,
+            last_epoch: -1,
+            log_start: -1,
+        }
     }
 
     fn request(id: i32, epoch: i32, partitions: &[i32]) -> SessionRequest {
         let partitions = partitions.iter().map(|p| (key(*p), want(0))).collect();
-        SessionRequest { id, epoch, by_id: false, partitions, forgotten: vec![] }
+        SessionRequest {
+            id,
+            epoch,
+            by_id: false,
+            partitions,
+            forgotten: vec![],
+        }
     }
 
     fn open(sessions: &Sessions, partitions: &[i32], now: u64) -> Option<Arc<Mutex<Session>>> {
@@ -246,10 +284,22 @@ mod tests {
         let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
         let session = open(&sessions, &[0, 1], 0).unwrap();
         let id = lock(&session).id();
-        assert!(matches!(sessions.context(request(id, 2, &[]), Mono(0)), Err(ErrorCode::InvalidFetchSessionEpoch)));
-        assert!(matches!(sessions.context(request(id, 1, &[]), Mono(0)), Ok(Context::Session { full: false, .. })));
-        assert!(matches!(sessions.context(request(id + 1, 1, &[]), Mono(0)), Err(ErrorCode::FetchSessionIdNotFound)));
-        assert!(matches!(sessions.context(request(id, -1, &[]), Mono(0)), Ok(Context::Sessionless(_))));
+        assert!(matches!(
+            sessions.context(request(id, 2, &[]), Mono(0)),
+            Err(ErrorCode::InvalidFetchSessionEpoch)
+        ));
+        assert!(matches!(
+            sessions.context(request(id, 1, &[]), Mono(0)),
+            Ok(Context::Session { full: false, .. })
+        ));
+        assert!(matches!(
+            sessions.context(request(id + 1, 1, &[]), Mono(0)),
+            Err(ErrorCode::FetchSessionIdNotFound)
+        ));
+        assert!(matches!(
+            sessions.context(request(id, -1, &[]), Mono(0)),
+            Ok(Context::Sessionless(_))
+        ));
         assert_eq!(lock(&sessions.inner).sessions.len(), 0);
     }
 
@@ -258,11 +308,22 @@ mod tests {
         let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
         let session = open(&sessions, &[0, 1], 0).unwrap();
         let mut session = lock(&session);
-        let told = Told { high_watermark: 5, log_start: 0 };
+        let told = Told {
+            high_watermark: 5,
+            log_start: 0,
+        };
         assert!(session.answer(&key(0), told, false, false));
         assert!(!session.answer(&key(0), told, false, false));
         assert!(session.answer(&key(0), told, true, false));
-        assert!(session.answer(&key(0), Told { high_watermark: 6, ..told }, false, false));
+        assert!(session.answer(
+            &key(0),
+            Told {
+                high_watermark: 6,
+                ..told
+            },
+            false,
+            false
+        ));
         let order: Vec<i32> = session.wants().iter().map(|(k, _)| k.partition).collect();
         assert_eq!(order, [1, 0]);
     }

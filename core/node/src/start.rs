@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use ottla_io::Env;
-use ottla_metadata::controller::{self, ApiError, BrokerRegistrationRequest, ControllerConfig, ControllerRegistrationRequest};
+use ottla_metadata::controller::{
+    self, ApiError, BrokerRegistrationRequest, ControllerConfig, ControllerRegistrationRequest,
+};
 use ottla_metadata::image::{Endpoint, FeatureRange};
 use ottla_metadata::{Loader, Records};
 use ottla_store::{LogManager, StoreConfig};
@@ -48,9 +50,14 @@ impl std::fmt::Display for StartError {
             StartError::Format(error) => error.fmt(f),
             StartError::Load(error) => error.fmt(f),
             StartError::Create(error) => error.fmt(f),
-            StartError::MetadataLog(reason) => write!(f, "the log of __cluster_metadata can't be used: {reason}"),
+            StartError::MetadataLog(reason) => {
+                write!(f, "the log of __cluster_metadata can't be used: {reason}")
+            }
             StartError::Listen { address, error } => {
-                write!(f, "{address} can't be listened on ({error}): stop what uses it, or change listeners")
+                write!(
+                    f,
+                    "{address} can't be listened on ({error}): stop what uses it, or change listeners"
+                )
             }
             StartError::Refused(error) => write!(f, "the controller refused this node: {error}"),
             StartError::Unsupported(what) => f.write_str(what),
@@ -121,7 +128,12 @@ pub async fn open(env: &Env, broker: &BrokerConfig) -> Result<Opened, StartError
     let mut loader = Loader::new();
     let mut replay = |offset, value: &[u8]| loader.replay(value, offset).map_err(StartError::from);
     let log = MetadataLog::open(env, &manager, broker, &mut replay).await?;
-    let mut opened = Opened { manager, log, loader, broker_epoch: -1 };
+    let mut opened = Opened {
+        manager,
+        log,
+        loader,
+        broker_epoch: -1,
+    };
     opened.register(env, broker).await?;
     Ok(opened)
 }
@@ -133,7 +145,8 @@ fn check(broker: &BrokerConfig) -> Result<(), StartError> {
         return Err(StartError::Unsupported(text.into()));
     }
     if broker.quorum_voters().iter().any(|v| v.id != broker.node_id()) {
-        let text = "controller.quorum.voters names other nodes: a quorum of more than one voter is not served yet";
+        let text =
+            "controller.quorum.voters names other nodes: a quorum of more than one voter is not served yet";
         return Err(StartError::Unsupported(text.into()));
     }
     Ok(())
@@ -143,12 +156,19 @@ impl Opened {
     async fn register(&mut self, env: &Env, broker: &BrokerConfig) -> Result<(), StartError> {
         let config = controller_config(broker, self.manager.cluster_id());
         if self.loader.image().is_empty() {
-            let records = controller::bootstrap_records(&config, &controller::DEFAULT_FEATURES).map_err(ApiError::from)?;
+            let records = controller::bootstrap_records(&config, &controller::DEFAULT_FEATURES)
+                .map_err(ApiError::from)?;
             self.commit(&records).await?;
         }
         let incarnation = random_uuid(env, "incarnation");
-        let features: Vec<FeatureRange> =
-            SUPPORTED.iter().map(|f| FeatureRange { name: f.name.into(), min: f.min, max: f.max }).collect();
+        let features: Vec<FeatureRange> = SUPPORTED
+            .iter()
+            .map(|f| FeatureRange {
+                name: f.name.into(),
+                min: f.min,
+                max: f.max,
+            })
+            .collect();
         let request = ControllerRegistrationRequest {
             controller_id: broker.node_id(),
             incarnation_id: incarnation,
@@ -171,7 +191,8 @@ impl Opened {
         let registered = controller::register_broker(self.loader.image(), &config, &request, next, false)?;
         self.commit(&registered.records).await?;
         self.broker_epoch = registered.epoch;
-        let records = controller::unfence_broker(self.loader.image(), &config, broker.node_id(), registered.epoch)?;
+        let records =
+            controller::unfence_broker(self.loader.image(), &config, broker.node_id(), registered.epoch)?;
         self.commit(&records).await?;
         self.loader.publish()?;
         Ok(())
@@ -212,7 +233,11 @@ fn endpoints(listeners: &[Listener]) -> Vec<Endpoint> {
 
 /// A listener on every address is advertised as this machine, as Kafka falls back to its host name.
 fn advertised_host(host: &str) -> String {
-    if host.is_empty() || host == "0.0.0.0" || host == "::" { "localhost".into() } else { host.into() }
+    if host.is_empty() || host == "0.0.0.0" || host == "::" {
+        "localhost".into()
+    } else {
+        host.into()
+    }
 }
 
 /// A random UUID that Kafka accepts.

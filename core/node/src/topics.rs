@@ -36,32 +36,60 @@ impl Topics {
     /// A partition by its topic's id.
     pub fn by_id(&self, id: Uuid, partition: i32) -> Option<Arc<Partition>> {
         let tables = self.read();
-        tables.by_name.get(tables.names.get(&id)?)?.1.get(&partition).cloned()
+        tables
+            .by_name
+            .get(tables.names.get(&id)?)?
+            .1
+            .get(&partition)
+            .cloned()
     }
 
     /// Adds a partition.
     pub fn insert(&self, partition: Arc<Partition>) {
         let mut tables = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let (topic, index, id) = (partition.id.topic.clone(), partition.id.partition, partition.topic_id);
+        let (topic, index, id) = (
+            partition.id.topic.clone(),
+            partition.id.partition,
+            partition.topic_id,
+        );
         tables.names.insert(id, topic.clone());
-        tables.by_name.entry(topic).or_insert_with(|| (id, BTreeMap::new())).1.insert(index, partition);
+        tables
+            .by_name
+            .entry(topic)
+            .or_insert_with(|| (id, BTreeMap::new()))
+            .1
+            .insert(index, partition);
     }
 
     /// Takes all partitions of a topic out.
     pub fn remove(&self, id: Uuid) -> Vec<Arc<Partition>> {
         let mut tables = self.0.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let Some(name) = tables.names.remove(&id) else { return Vec::new() };
-        tables.by_name.remove(&name).map(|(_, partitions)| partitions.into_values().collect()).unwrap_or_default()
+        let Some(name) = tables.names.remove(&id) else {
+            return Vec::new();
+        };
+        tables
+            .by_name
+            .remove(&name)
+            .map(|(_, partitions)| partitions.into_values().collect())
+            .unwrap_or_default()
     }
 
     /// All partitions of a topic.
     pub fn of(&self, topic: &str) -> Vec<Arc<Partition>> {
-        self.read().by_name.get(topic).map(|(_, partitions)| partitions.values().cloned().collect()).unwrap_or_default()
+        self.read()
+            .by_name
+            .get(topic)
+            .map(|(_, partitions)| partitions.values().cloned().collect())
+            .unwrap_or_default()
     }
 
     /// All partitions, by topic and index.
     pub fn all(&self) -> Vec<Arc<Partition>> {
-        self.read().by_name.values().flat_map(|(_, partitions)| partitions.values().cloned()).collect()
+        self.read()
+            .by_name
+            .values()
+            .flat_map(|(_, partitions)| partitions.values().cloned())
+            .collect()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {

@@ -8,8 +8,8 @@ use ottla_log::BatchMeta;
 use ottla_types::config::{CompressionType, TimestampType as TopicTimestamps, TopicConfig};
 use ottla_types::{ErrorCode, Time};
 use ottla_wire::records::{
-    BatchBuilder, BatchHeader, BatchOptions, BatchRef, BatchSummary, Codec, Compressor, Decompressor, InvalidBatch, Limits,
-    Rules, TimestampType, patch, validate_for_append,
+    BatchBuilder, BatchHeader, BatchOptions, BatchRef, BatchSummary, Codec, Compressor, Decompressor,
+    InvalidBatch, Limits, Rules, TimestampType, patch, validate_for_append,
 };
 
 use crate::partition::Refused;
@@ -20,10 +20,17 @@ pub struct Scratch(Mutex<Vec<Decompressor>>);
 
 impl Scratch {
     fn with<T>(&self, work: impl FnOnce(&mut Decompressor) -> T) -> T {
-        let kept = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).pop();
+        let kept = self
+            .0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .pop();
         let mut decompressor = kept.unwrap_or_else(|| Decompressor::new(Limits::default()));
         let result = work(&mut decompressor);
-        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(decompressor);
+        self.0
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .push(decompressor);
         result
     }
 }
@@ -40,10 +47,16 @@ pub fn produced(
     let batch = BatchRef::first(bytes).map_err(|e| invalid(&e.into()))?;
     if batch.size_in_bytes() < bytes.len() {
         // Kafka takes one batch a partition since Produce 3.
-        return Err(Refused::because(ErrorCode::InvalidRecord, "a produce request carries one batch for each partition"));
+        return Err(Refused::because(
+            ErrorCode::InvalidRecord,
+            "a produce request carries one batch for each partition",
+        ));
     }
     if batch.size_in_bytes() > limit {
-        let text = format!("the batch has {} bytes, max.message.bytes is {limit}", batch.size_in_bytes());
+        let text = format!(
+            "the batch has {} bytes, max.message.bytes is {limit}",
+            batch.size_in_bytes()
+        );
         return Err(Refused::because(ErrorCode::MessageTooLarge, text));
     }
     let rules = Rules {
@@ -53,16 +66,22 @@ pub fn produced(
         key_required: config.cleanup_policy.compact,
         ..Rules::new(now.as_millis())
     };
-    let summary = scratch.with(|d| validate_for_append(&batch, &rules, d)).map_err(|e| invalid(&e))?;
+    let summary = scratch
+        .with(|d| validate_for_append(&batch, &rules, d))
+        .map_err(|e| invalid(&e))?;
     if summary.transactional || transactional {
         // No transaction coordinator is served yet, so no transaction can be open.
-        return Err(Refused::because(ErrorCode::InvalidTxnState, "transactions are not served yet"));
+        return Err(Refused::because(
+            ErrorCode::InvalidTxnState,
+            "transactions are not served yet",
+        ));
     }
     if let Some(codec) = wanted_codec(config).filter(|codec| *codec != summary.codec) {
         let recompressed = recompress(&batch, &summary, codec, config, now, scratch)?;
         *bytes = BytesMut::from(&recompressed[..]);
     } else if summary.rewrite_timestamps {
-        patch::timestamps(bytes, rules.timestamp_type, summary.max_timestamp).map_err(|e| invalid(&e.into()))?;
+        patch::timestamps(bytes, rules.timestamp_type, summary.max_timestamp)
+            .map_err(|e| invalid(&e.into()))?;
     }
     let header = BatchHeader::parse(bytes).ok_or_else(|| Refused::code(ErrorCode::CorruptMessage))?;
     Ok(BatchMeta::from_header(&header, None))
@@ -107,9 +126,14 @@ fn recompress(
         let mut records = batch.records_with(decompressor).map_err(|e| corrupt(&e))?;
         while let Some(record) = records.next_record() {
             let record = record.map_err(|e| corrupt(&e))?;
-            let headers = record.headers().collect::<Result<Vec<_>, _>>().map_err(|e| corrupt(&e))?;
+            let headers = record
+                .headers()
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|e| corrupt(&e))?;
             let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
-            builder.append(timestamp, record.key, record.value, &headers).map_err(|e| corrupt(&e))?;
+            builder
+                .append(timestamp, record.key, record.value, &headers)
+                .map_err(|e| corrupt(&e))?;
         }
         Ok(())
     })?;
@@ -130,5 +154,7 @@ fn recompress(
         log_append_time: append_time.then(|| now.as_millis()),
         ..BatchOptions::default()
     };
-    builder.finish(&options, &mut Compressor::new()).map_err(|e| corrupt(&e))
+    builder
+        .finish(&options, &mut Compressor::new())
+        .map_err(|e| corrupt(&e))
 }

@@ -15,7 +15,10 @@ pub struct FetchWaiter {
 impl FetchWaiter {
     /// Waits for `missing` more bytes.
     pub fn new(missing: usize) -> Arc<Self> {
-        Arc::new(FetchWaiter { missing: AtomicI64::new(missing as i64), woken: Notify::new() })
+        Arc::new(FetchWaiter {
+            missing: AtomicI64::new(missing as i64),
+            woken: Notify::new(),
+        })
     }
 
     /// Counts bytes that became readable; wakes the fetch when they are enough. Says whether it did.

@@ -20,12 +20,20 @@ struct State {
 impl Budget {
     /// `limit` bytes; `usize::MAX` for no limit.
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Budget { limit, state: Mutex::new(State::default()) })
+        Arc::new(Budget {
+            limit,
+            state: Mutex::new(State::default()),
+        })
     }
 
     /// Takes `bytes`, or waits until some are given back. A frame larger than the whole budget is let through when nothing
     /// else is in use, as Kafka's `SimpleMemoryPool` does, so that it can't wait forever.
-    pub fn poll_take(self: &Arc<Self>, cx: &mut Context<'_>, bytes: usize, ticket: &mut Option<u64>) -> Poll<Permit> {
+    pub fn poll_take(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        bytes: usize,
+        ticket: &mut Option<u64>,
+    ) -> Poll<Permit> {
         if self.limit == usize::MAX {
             return Poll::Ready(Permit { bytes: 0, from: None });
         }
@@ -35,7 +43,10 @@ impl Budget {
             if let Some(ticket) = ticket.take() {
                 state.waiting.remove(&ticket);
             }
-            return Poll::Ready(Permit { bytes, from: Some(self.clone()) });
+            return Poll::Ready(Permit {
+                bytes,
+                from: Some(self.clone()),
+            });
         }
         let key = *ticket.get_or_insert_with(|| {
             state.next += 1;
@@ -47,7 +58,10 @@ impl Budget {
 
     /// Bytes in use.
     pub fn used(&self) -> usize {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).used
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .used
     }
 }
 
@@ -61,7 +75,10 @@ pub struct Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(budget) = self.from.take() {
-            let mut state = budget.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut state = budget
+                .state
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
             state.used -= self.bytes;
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
@@ -79,11 +96,15 @@ mod tests {
         let budget = Budget::new(100);
         let mut cx = Context::from_waker(Waker::noop());
         let mut ticket = None;
-        let Poll::Ready(first) = budget.poll_take(&mut cx, 250, &mut ticket) else { panic!("an empty budget lets any frame through") };
+        let Poll::Ready(first) = budget.poll_take(&mut cx, 250, &mut ticket) else {
+            panic!("an empty budget lets any frame through")
+        };
         assert!(budget.poll_take(&mut cx, 1, &mut ticket).is_pending());
         assert!(ticket.is_some());
         drop(first);
-        let Poll::Ready(second) = budget.poll_take(&mut cx, 60, &mut ticket) else { panic!("bytes were given back") };
+        let Poll::Ready(second) = budget.poll_take(&mut cx, 60, &mut ticket) else {
+            panic!("bytes were given back")
+        };
         assert_eq!((budget.used(), ticket), (60, None));
         assert!(budget.poll_take(&mut cx, 41, &mut ticket).is_pending());
         drop(second);

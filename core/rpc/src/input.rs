@@ -36,9 +36,15 @@ impl std::fmt::Display for FrameError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             FrameError::End => f.write_str("the peer closed the connection"),
-            FrameError::Cut { have } => write!(f, "the peer closed the connection within a frame, after {have} bytes of it"),
+            FrameError::Cut { have } => write!(
+                f,
+                "the peer closed the connection within a frame, after {have} bytes of it"
+            ),
             FrameError::Size { announced, max } => {
-                write!(f, "a frame of {announced} bytes was announced; 0 to {max} are accepted (socket.request.max.bytes)")
+                write!(
+                    f,
+                    "a frame of {announced} bytes was announced; 0 to {max} are accepted (socket.request.max.bytes)"
+                )
             }
             FrameError::Io(e) => write!(f, "{e}"),
         }
@@ -56,15 +62,23 @@ pub struct Input {
 impl Input {
     /// Accepts frames of up to `max_frame` bytes.
     pub fn new(max_frame: usize) -> Self {
-        Input { buffer: BytesMut::new(), max_frame }
+        Input {
+            buffer: BytesMut::new(),
+            max_frame,
+        }
     }
 
     /// The next frame without its length prefix, if all of it has arrived; else how many bytes it needs in all, if known.
     pub fn next_frame(&mut self) -> Result<Result<BytesMut, Option<usize>>, FrameError> {
-        let Some(prefix) = self.buffer.first_chunk::<4>() else { return Ok(Err(None)) };
+        let Some(prefix) = self.buffer.first_chunk::<4>() else {
+            return Ok(Err(None));
+        };
         let announced = i32::from_be_bytes(*prefix);
         let size = usize::try_from(announced).ok().filter(|n| *n <= self.max_frame);
-        let size = size.ok_or(FrameError::Size { announced, max: self.max_frame })?;
+        let size = size.ok_or(FrameError::Size {
+            announced,
+            max: self.max_frame,
+        })?;
         if self.buffer.len() - 4 < size {
             return Ok(Err(Some(size)));
         }
@@ -73,7 +87,12 @@ impl Input {
     }
 
     /// Reads what the stream has. `need` is what [`Input::next_frame`] said.
-    pub fn poll_fill(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream, need: Option<usize>) -> Poll<Result<(), FrameError>> {
+    pub fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut dyn Stream,
+        need: Option<usize>,
+    ) -> Poll<Result<(), FrameError>> {
         let have = self.buffer.len();
         let missing = need.map_or(0, |n| n + 4 - have);
         let max = if missing >= ALONE { missing } else { CHUNK };

@@ -66,7 +66,9 @@ impl std::fmt::Display for OutputError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             OutputError::Io(e) => write!(f, "{e}"),
-            OutputError::FileShrank => f.write_str("a segment was cut while an answer from it was being sent"),
+            OutputError::FileShrank => {
+                f.write_str("a segment was cut while an answer from it was being sent")
+            }
         }
     }
 }
@@ -95,7 +97,11 @@ impl Output {
     }
 
     /// Sends as much as the peer takes. Ready when all has left.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> Poll<Result<(), OutputError>> {
+    pub fn poll_flush(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut dyn Stream,
+    ) -> Poll<Result<(), OutputError>> {
         loop {
             let sent = match self.parts.front_mut() {
                 None => return Poll::Ready(Ok(())),
@@ -118,7 +124,11 @@ impl Output {
         }
     }
 
-    fn poll_write(&mut self, cx: &mut Context<'_>, stream: &mut dyn Stream) -> Poll<Result<usize, OutputError>> {
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut dyn Stream,
+    ) -> Poll<Result<usize, OutputError>> {
         let mut slices = [IoSlice::new(&[]); PIECES];
         let mut count = 0;
         for part in self.parts.iter().take(PIECES) {
@@ -132,7 +142,9 @@ impl Output {
         }
         let mut rest = sent;
         while rest > 0 {
-            let Some(Part::Bytes(bytes)) = self.parts.front_mut() else { break };
+            let Some(Part::Bytes(bytes)) = self.parts.front_mut() else {
+                break;
+            };
             let n = rest.min(bytes.len());
             bytes.advance(n);
             rest -= n;

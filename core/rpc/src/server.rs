@@ -84,7 +84,13 @@ struct Connection<'a> {
 }
 
 /// Serves a connection until it ends.
-pub async fn serve(stream: Box<dyn Stream>, peer: Peer, service: &dyn Service, limits: &Limits, clock: &dyn Clock) -> Closed {
+pub async fn serve(
+    stream: Box<dyn Stream>,
+    peer: Peer,
+    service: &dyn Service,
+    limits: &Limits,
+    clock: &dyn Clock,
+) -> Closed {
     let mut connection = Connection {
         stream,
         peer: &peer,
@@ -110,7 +116,10 @@ pub async fn serve(stream: Box<dyn Stream>, peer: Peer, service: &dyn Service, l
         Poll::Pending
     })
     .await;
-    if matches!(closed, Closed::Rejected(_) | Closed::Output(OutputError::FileShrank)) {
+    if matches!(
+        closed,
+        Closed::Rejected(_) | Closed::Output(OutputError::FileShrank)
+    ) {
         connection.stream.abort();
     }
     closed
@@ -222,9 +231,17 @@ impl Connection<'_> {
                 }
             }
             Ok((reply, _)) => {
-                self.waiting.push_back(Waiting { op: Op::pending(std::future::pending()), done: Some(reply), _permit: permit });
+                self.waiting.push_back(Waiting {
+                    op: Op::pending(std::future::pending()),
+                    done: Some(reply),
+                    _permit: permit,
+                });
             }
-            Err(op) => self.waiting.push_back(Waiting { op, done: None, _permit: permit }),
+            Err(op) => self.waiting.push_back(Waiting {
+                op,
+                done: None,
+                _permit: permit,
+            }),
         }
         true
     }
@@ -240,7 +257,11 @@ struct IdleTimer {
 impl IdleTimer {
     fn new(clock: &dyn Clock, idle: Duration) -> Self {
         let last = clock.now();
-        IdleTimer { idle, last, sleep: clock.sleep_until(last.after(idle)) }
+        IdleTimer {
+            idle,
+            last,
+            sleep: clock.sleep_until(last.after(idle)),
+        }
     }
 
     fn touch(&mut self, clock: &dyn Clock) {

@@ -28,7 +28,10 @@ pub fn read_offsets(text: &str) -> Result<Offsets, String> {
         Some(other) => return Err(format!("version `{other}` is not known, only 0 is")),
         None => return Ok(Offsets::new()),
     }
-    let count = lines.next().and_then(|line| line.trim().parse::<usize>().ok()).ok_or("line 2 holds no number of rows")?;
+    let count = lines
+        .next()
+        .and_then(|line| line.trim().parse::<usize>().ok())
+        .ok_or("line 2 holds no number of rows")?;
     let mut offsets = Offsets::new();
     let mut rows = 0;
     for line in lines {
@@ -36,7 +39,11 @@ pub fn read_offsets(text: &str) -> Result<Offsets, String> {
         offsets.insert(tp, offset);
         rows += 1;
     }
-    if rows == count { Ok(offsets) } else { Err(format!("it announces {count} rows and holds {rows}")) }
+    if rows == count {
+        Ok(offsets)
+    } else {
+        Err(format!("it announces {count} rows and holds {rows}"))
+    }
 }
 
 fn row(line: &str) -> Option<(TopicPartition, Offset)> {
@@ -54,7 +61,13 @@ pub fn write_partition_metadata(topic_id: Uuid) -> String {
 /// Reads `partition.metadata`.
 pub fn read_partition_metadata(text: &str) -> Result<Uuid, String> {
     let mut lines = text.lines();
-    let mut value = |key: &str| lines.next().and_then(|line| line.split_once(": ")).filter(|(k, _)| *k == key).map(|(_, v)| v.trim());
+    let mut value = |key: &str| {
+        lines
+            .next()
+            .and_then(|line| line.split_once(": "))
+            .filter(|(k, _)| *k == key)
+            .map(|(_, v)| v.trim())
+    };
     match value("version") {
         Some("0") => {}
         Some(other) => return Err(format!("version `{other}` is not known, only 0 is")),
@@ -62,7 +75,11 @@ pub fn read_partition_metadata(text: &str) -> Result<Uuid, String> {
     }
     let id = value("topic_id").ok_or("line 2 is not `topic_id: ...`")?;
     let id: Uuid = id.parse().map_err(|e| format!("{e}"))?;
-    if id.is_zero() { Err("the topic id is zero".into()) } else { Ok(id) }
+    if id.is_zero() {
+        Err("the topic id is zero".into())
+    } else {
+        Ok(id)
+    }
 }
 
 /// The text of `.kafka_cleanshutdown`.
@@ -74,11 +91,22 @@ pub fn write_clean_shutdown(broker_epoch: i64) -> String {
 /// makes the stop a clean one; older Kafkas left it empty.
 pub fn read_clean_shutdown(text: &str) -> i64 {
     let number = |key: &str| {
-        let rest = text.split_once(&format!("\"{key}\""))?.1.trim_start().strip_prefix(':')?.trim_start();
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(rest.len());
+        let rest = text
+            .split_once(&format!("\"{key}\""))?
+            .1
+            .trim_start()
+            .strip_prefix(':')?
+            .trim_start();
+        let end = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '-')
+            .unwrap_or(rest.len());
         rest.get(..end)?.parse::<i64>().ok()
     };
-    if number("version") == Some(0) { number("brokerEpoch").unwrap_or(-1) } else { -1 }
+    if number("version") == Some(0) {
+        number("brokerEpoch").unwrap_or(-1)
+    } else {
+        -1
+    }
 }
 
 #[cfg(test)]
@@ -89,11 +117,17 @@ mod tests {
 
     #[test]
     fn offsets_golden() {
-        let offsets = Offsets::from([(TopicPartition::new("orders", 12), 5_000_000_000), (TopicPartition::new("a", 0), 0)]);
+        let offsets = Offsets::from([
+            (TopicPartition::new("orders", 12), 5_000_000_000),
+            (TopicPartition::new("a", 0), 0),
+        ]);
         let text = write_offsets(offsets.iter().map(|(tp, o)| (tp, *o)));
         assert_eq!(text, "0\n2\na 0 0\norders 12 5000000000\n");
         assert_eq!(read_offsets(&text), Ok(offsets));
-        assert_eq!(write_offsets(Offsets::new().iter().map(|(tp, o)| (tp, *o))), "0\n0\n");
+        assert_eq!(
+            write_offsets(Offsets::new().iter().map(|(tp, o)| (tp, *o))),
+            "0\n0\n"
+        );
     }
 
     #[test]
@@ -108,13 +142,20 @@ mod tests {
             let error = read_offsets(text).unwrap_err();
             assert!(error.contains(part), "{error}");
         }
-        assert_eq!(read_offsets(""), Ok(Offsets::new()), "a file that was created and never written");
+        assert_eq!(
+            read_offsets(""),
+            Ok(Offsets::new()),
+            "a file that was created and never written"
+        );
     }
 
     #[test]
     fn partition_metadata_golden() {
         let id: Uuid = "5L6g3nShT-eMCtK--X86sw".parse().unwrap();
-        assert_eq!(write_partition_metadata(id), "version: 0\ntopic_id: 5L6g3nShT-eMCtK--X86sw");
+        assert_eq!(
+            write_partition_metadata(id),
+            "version: 0\ntopic_id: 5L6g3nShT-eMCtK--X86sw"
+        );
         assert_eq!(read_partition_metadata(&write_partition_metadata(id)), Ok(id));
         assert!(read_partition_metadata("").is_err());
         assert!(read_partition_metadata("version: 1\ntopic_id: 5L6g3nShT-eMCtK--X86sw").is_err());
@@ -125,7 +166,10 @@ mod tests {
     fn clean_shutdown_golden() {
         assert_eq!(write_clean_shutdown(42), "{\"version\":0,\"brokerEpoch\":42}");
         assert_eq!(read_clean_shutdown(&write_clean_shutdown(42)), 42);
-        assert_eq!(read_clean_shutdown(" { \"brokerEpoch\" : 7 , \"version\" : 0 } "), 7);
+        assert_eq!(
+            read_clean_shutdown(" { \"brokerEpoch\" : 7 , \"version\" : 0 } "),
+            7
+        );
         for unreadable in ["", "{}", "{\"version\":1,\"brokerEpoch\":4}", "garbage"] {
             assert_eq!(read_clean_shutdown(unreadable), -1, "{unreadable}");
         }

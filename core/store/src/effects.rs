@@ -47,7 +47,9 @@ impl LogWriter {
 
     async fn carry_out_one(&mut self, effect: Effect, now: Time) -> Result<(), WriteError> {
         match effect {
-            Effect::Write { segment, position, .. } => self.enqueue(segment, position),
+            Effect::Write {
+                segment, position, ..
+            } => self.enqueue(segment, position),
             Effect::IndexEntry { entry, .. } => {
                 self.index_write_due |= self.active.index.push(entry.to_bytes(self.active.base));
             }
@@ -60,7 +62,10 @@ impl LogWriter {
             Effect::EpochsChanged => self.epochs_changed(),
             Effect::Flush { to } => self.flush_wanted = Some(to),
             Effect::HighWatermarkMoved { offset } => {
-                self.env.observe(|| Event::HighWatermark { partition: self.shared.partition.clone(), offset });
+                self.env.observe(|| Event::HighWatermark {
+                    partition: self.shared.partition.clone(),
+                    offset,
+                });
             }
             Effect::LastStableMoved { .. } => {}
             Effect::StartMoved { offset, cause } => self.start_moved(offset, cause),
@@ -73,8 +78,15 @@ impl LogWriter {
             Effect::RecoveryPointLowered { offset } => self.lower_recovery_point(offset).await?,
             Effect::DeleteSegment { segment } => self.delete_segment(segment, now).await?,
             Effect::DeleteSnapshotsAbove { offset } => self.delete_snapshots_above(offset).await?,
-            Effect::TruncateSegment { segment, size, index_entries, time_entries, end } => {
-                self.truncate_segment(segment, size, [index_entries, time_entries], end).await?;
+            Effect::TruncateSegment {
+                segment,
+                size,
+                index_entries,
+                time_entries,
+                end,
+            } => {
+                self.truncate_segment(segment, size, [index_entries, time_entries], end)
+                    .await?;
             }
         }
         Ok(())
@@ -92,9 +104,15 @@ impl LogWriter {
         let cause = match cause {
             StartCause::RetentionTime => StartMove::RetentionTime,
             StartCause::RetentionSize => StartMove::RetentionSize,
-            StartCause::DeleteRecords | StartCause::Leader | StartCause::Truncation => StartMove::DeleteRecords,
+            StartCause::DeleteRecords | StartCause::Leader | StartCause::Truncation => {
+                StartMove::DeleteRecords
+            }
         };
-        self.env.observe(|| Event::LogStartMoved { partition: self.shared.partition.clone(), offset, cause });
+        self.env.observe(|| Event::LogStartMoved {
+            partition: self.shared.partition.clone(),
+            offset,
+            cause,
+        });
     }
 
     async fn close_segment(&mut self, end: Offset) -> Result<(), StorageError> {
@@ -112,7 +130,10 @@ impl LogWriter {
     /// Index entries that have filled a block.
     pub(crate) async fn write_due_indexes(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.index_write_due) {
-            self.shared.home.dir.io("writing an index", self.active.write_indexes().await)?;
+            self.shared
+                .home
+                .dir
+                .io("writing an index", self.active.write_indexes().await)?;
         }
         Ok(())
     }
@@ -152,7 +173,11 @@ impl LogWriter {
             let mut view = self.shared.view();
             view.offsets.recovery_point = view.offsets.recovery_point.min(offset);
         }
-        self.shared.home.dir.write_checkpoint(Checkpoint::RecoveryPoint).await
+        self.shared
+            .home
+            .dir
+            .write_checkpoint(Checkpoint::RecoveryPoint)
+            .await
     }
 
     /// Puts a segment's files aside. The folder is synced each time, so that a loss of power can't bring back a segment without the
@@ -163,7 +188,8 @@ impl LogWriter {
         for kind in FileKind::ALL {
             self.put_aside(FileName::new(base, kind), now).await?;
         }
-        home.dir.io("syncing a folder", home.disk().sync_dir(&home.folder()).await)
+        home.dir
+            .io("syncing a folder", home.disk().sync_dir(&home.folder()).await)
     }
 
     async fn put_aside(&self, name: FileName, now: Time) -> Result<(), StorageError> {
@@ -171,7 +197,9 @@ impl LogWriter {
         let folder = home.folder();
         let aside = folder.join(name.with_state(FileState::Deleted).to_string());
         match home.disk().rename(&folder.join(name.to_string()), &aside).await {
-            Ok(()) => home.dir.doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside),
+            Ok(()) => home
+                .dir
+                .doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             other => home.dir.io("putting a segment aside", other)?,
         }
@@ -182,7 +210,10 @@ impl LogWriter {
         let home = &self.shared.home;
         let folder = home.folder();
         let names = home.dir.io("listing a folder", home.disk().list(&folder).await)?;
-        let snapshots = names.iter().filter_map(|e| FileName::parse(&e.name)).filter(|n| n.kind == FileKind::Snapshot);
+        let snapshots = names
+            .iter()
+            .filter_map(|e| FileName::parse(&e.name))
+            .filter(|n| n.kind == FileKind::Snapshot);
         for name in snapshots.filter(|n| n.state == FileState::Live && n.offset > offset) {
             let removed = files::remove(home.disk(), &folder.join(name.to_string())).await;
             home.dir.io("removing a producer snapshot", removed)?;
@@ -199,16 +230,31 @@ impl LogWriter {
         [index_entries, time_entries]: [u32; 2],
         end: Offset,
     ) -> Result<(), StorageError> {
-        let found = self.shared.view().segments.iter().find(|s| s.base == base).cloned();
+        let found = self
+            .shared
+            .view()
+            .segments
+            .iter()
+            .find(|s| s.base == base)
+            .cloned();
         let dir = self.shared.home.dir.clone();
-        let Some(segment) = found else { return Err(dir.fail(format!("segment {base} to be cut is not there"))) };
+        let Some(segment) = found else {
+            return Err(dir.fail(format!("segment {base} to be cut is not there")));
+        };
         let disk = dir.disk();
         let cut = async {
-            segment.index.truncate(disk, || segment.path(FileKind::Index), index_entries).await?;
-            segment.time_index.truncate(disk, || segment.path(FileKind::TimeIndex), time_entries).await?;
+            segment
+                .index
+                .truncate(disk, || segment.path(FileKind::Index), index_entries)
+                .await?;
+            segment
+                .time_index
+                .truncate(disk, || segment.path(FileKind::TimeIndex), time_entries)
+                .await?;
             if segment.txn_index.count() > 0 {
                 let path = || segment.path(FileKind::TxnIndex);
-                let kept = txn_index::bytes_below(&segment.txn_index.all(disk, path).await?, end) / txn_index::ENTRY_SIZE;
+                let kept = txn_index::bytes_below(&segment.txn_index.all(disk, path).await?, end)
+                    / txn_index::ENTRY_SIZE;
                 segment.txn_index.truncate(disk, path, kept as u32).await?;
             }
             segment.touched();

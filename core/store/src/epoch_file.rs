@@ -24,11 +24,17 @@ pub(crate) fn read(text: &str) -> Result<EpochCache, String> {
         Some(other) => return Err(format!("version `{other}` is not known, only 0 is")),
         None => return Ok(EpochCache::default()),
     }
-    let count = lines.next().and_then(|line| line.trim().parse::<usize>().ok()).ok_or("line 2 holds no number of rows")?;
+    let count = lines
+        .next()
+        .and_then(|line| line.trim().parse::<usize>().ok())
+        .ok_or("line 2 holds no number of rows")?;
     let mut rows = Vec::new();
     for line in lines {
         let row = line.split_once(' ').and_then(|(epoch, start)| {
-            Some(EpochEntry { epoch: epoch.parse().ok()?, start: start.trim().parse().ok()? })
+            Some(EpochEntry {
+                epoch: epoch.parse().ok()?,
+                start: start.trim().parse().ok()?,
+            })
         });
         rows.push(row.ok_or_else(|| format!("`{line}` is not `epoch offset`"))?);
     }
@@ -45,7 +51,13 @@ mod tests {
 
     #[test]
     fn golden() {
-        let epochs = EpochCache::load([EpochEntry { epoch: 0, start: 0 }, EpochEntry { epoch: 7, start: 5_000_000_000 }]);
+        let epochs = EpochCache::load([
+            EpochEntry { epoch: 0, start: 0 },
+            EpochEntry {
+                epoch: 7,
+                start: 5_000_000_000,
+            },
+        ]);
         assert_eq!(write(&epochs), "0\n2\n0 0\n7 5000000000\n");
         assert_eq!(read(&write(&epochs)), Ok(epochs));
         assert_eq!(write(&EpochCache::default()), "0\n0\n");
@@ -53,7 +65,12 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        for (text, part) in [("1\n0\n", "version"), ("0\nx\n", "line 2"), ("0\n1\n", "announces 1"), ("0\n1\n3\n", "`3`")] {
+        for (text, part) in [
+            ("1\n0\n", "version"),
+            ("0\nx\n", "line 2"),
+            ("0\n1\n", "announces 1"),
+            ("0\n1\n3\n", "`3`"),
+        ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(part), "{error}");
         }

@@ -89,7 +89,11 @@ impl fmt::Display for OpenError {
             OpenError::NoDirectories => write!(f, "no log directory is configured: set log.dirs"),
             OpenError::Twice(dir) => write!(f, "log.dirs names {} twice: remove one", show(dir)),
             OpenError::Locked { dir, holder } => {
-                write!(f, "log directory {} is in use ({holder}): stop the other broker, or give this node its own log.dirs", show(dir))
+                write!(
+                    f,
+                    "log directory {} is in use ({holder}): stop the other broker, or give this node its own log.dirs",
+                    show(dir)
+                )
             }
             OpenError::NotFormatted(dir) => write!(
                 f,
@@ -137,7 +141,11 @@ impl fmt::Display for FormatError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FormatError::AlreadyFormatted(dir) => {
-                write!(f, "{} is formatted already: use --ignore-formatted to leave such directories as they are", dir.display())
+                write!(
+                    f,
+                    "{} is formatted already: use --ignore-formatted to leave such directories as they are",
+                    dir.display()
+                )
             }
             FormatError::Io(dir, error) => write!(f, "{} can't be formatted: {error}", dir.display()),
         }
@@ -176,9 +184,16 @@ impl fmt::Display for LoadError {
             LoadError::Storage(error) => error.fmt(f),
             LoadError::Violation(violation) => violation.fmt(f),
             LoadError::NoTopicId { folder, reason } => {
-                write!(f, "{}/partition.metadata can't be used ({reason}): the log belongs to no known topic", folder.display())
+                write!(
+                    f,
+                    "{}/partition.metadata can't be used ({reason}): the log belongs to no known topic",
+                    folder.display()
+                )
             }
-            LoadError::InTwoDirectories { partition, dirs: [a, b] } => write!(
+            LoadError::InTwoDirectories {
+                partition,
+                dirs: [a, b],
+            } => write!(
                 f,
                 "{partition} lies in {} and in {}: move the folder that is out of date out of its log directory",
                 a.display(),
@@ -213,7 +228,11 @@ impl fmt::Display for CreateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CreateError::Storage(error) => error.fmt(f),
-            CreateError::Exists(folder) => write!(f, "{} exists already: load it, or delete it first", folder.display()),
+            CreateError::Exists(folder) => write!(
+                f,
+                "{} exists already: load it, or delete it first",
+                folder.display()
+            ),
             CreateError::Violation(violation) => violation.fmt(f),
             CreateError::UnknownDirectory(id) => write!(f, "no log directory of this node has the id {id}"),
         }
@@ -281,7 +300,10 @@ impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReadError::OutOfRange { offset, start, end } => {
-                write!(f, "offset {offset} is outside of the log, which holds {start} to {end}")
+                write!(
+                    f,
+                    "offset {offset} is outside of the log, which holds {start} to {end}"
+                )
             }
             ReadError::Corrupt { partition, reason } => write!(
                 f,
@@ -323,7 +345,9 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Storage(error) => error.fmt(f),
-            StoreError::OutOfRange { offset, low, high } => write!(f, "offset {offset} is not within {low} to {high}"),
+            StoreError::OutOfRange { offset, low, high } => {
+                write!(f, "offset {offset} is not within {low} to {high}")
+            }
             StoreError::Violation(violation) => violation.fmt(f),
         }
     }
@@ -346,11 +370,14 @@ impl From<Violation> for StoreError {
 impl From<ottla_log::LogError> for StoreError {
     fn from(error: ottla_log::LogError) -> Self {
         match error {
-            ottla_log::LogError::OffsetOutOfRange { offset, low, high } => StoreError::OutOfRange { offset, low, high },
-            ottla_log::LogError::Violation(violation) => StoreError::Violation(violation),
-            ottla_log::LogError::Append(error) => {
-                StoreError::Violation(Violation::new("only an append is refused as an append", error.to_string()))
+            ottla_log::LogError::OffsetOutOfRange { offset, low, high } => {
+                StoreError::OutOfRange { offset, low, high }
             }
+            ottla_log::LogError::Violation(violation) => StoreError::Violation(violation),
+            ottla_log::LogError::Append(error) => StoreError::Violation(Violation::new(
+                "only an append is refused as an append",
+                error.to_string(),
+            )),
         }
     }
 }

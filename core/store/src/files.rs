@@ -19,7 +19,10 @@ pub(crate) async fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Byte
     };
     let len = file.len().await?;
     if len > LARGEST {
-        let text = format!("{}: {len} bytes are more than such a file can hold", path.display());
+        let text = format!(
+            "{}: {len} bytes are more than such a file can hold",
+            path.display()
+        );
         return Err(io::Error::new(io::ErrorKind::InvalidData, text));
     }
     let len = len as usize;
@@ -30,10 +33,15 @@ pub(crate) async fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Byte
 
 /// Like [`read`], as text.
 pub(crate) async fn read_text(disk: &dyn Disk, path: &Path) -> io::Result<Option<String>> {
-    let Some(bytes) = read(disk, path).await? else { return Ok(None) };
+    let Some(bytes) = read(disk, path).await? else {
+        return Ok(None);
+    };
     match String::from_utf8(bytes.to_vec()) {
         Ok(text) => Ok(Some(text)),
-        Err(_) => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{}: not UTF-8 text", path.display()))),
+        Err(_) => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{}: not UTF-8 text", path.display()),
+        )),
     }
 }
 

@@ -19,7 +19,12 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// The file at `path`, opened now if it isn't open. Two callers may open it twice; one handle stays.
-    pub(crate) async fn get(&self, disk: &dyn Disk, path: impl Fn() -> PathBuf, how: OpenOptions) -> io::Result<Arc<dyn File>> {
+    pub(crate) async fn get(
+        &self,
+        disk: &dyn Disk,
+        path: impl Fn() -> PathBuf,
+        how: OpenOptions,
+    ) -> io::Result<Arc<dyn File>> {
         self.used.store(true, Ordering::Relaxed);
         let open = lock(&self.open).clone();
         if let Some(file) = open {

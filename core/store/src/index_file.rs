@@ -38,8 +38,15 @@ pub(crate) struct IndexFile<const N: usize> {
 impl<const N: usize> IndexFile<N> {
     /// A file that holds `count` entries already.
     pub(crate) fn with_entries(count: u32) -> Self {
-        let entries = Mutex::new(Entries { written: count, pending: Vec::new() });
-        IndexFile { handle: Handle::default(), entries, dirty: AtomicBool::new(false) }
+        let entries = Mutex::new(Entries {
+            written: count,
+            pending: Vec::new(),
+        });
+        IndexFile {
+            handle: Handle::default(),
+            entries,
+            dirty: AtomicBool::new(false),
+        }
     }
 
     /// How many entries there are.
@@ -62,7 +69,10 @@ impl<const N: usize> IndexFile<N> {
             if entries.pending.is_empty() {
                 return Ok(());
             }
-            (u64::from(entries.written) * N as u64, Bytes::copy_from_slice(&entries.pending))
+            (
+                u64::from(entries.written) * N as u64,
+                Bytes::copy_from_slice(&entries.pending),
+            )
         };
         let file = self.handle.get(disk, &path, OpenOptions::Create).await?;
         self.dirty.store(true, Ordering::Release);
@@ -82,11 +92,20 @@ impl<const N: usize> IndexFile<N> {
         if !self.dirty.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.handle.get(disk, &path, OpenOptions::Write).await?.sync_data().await
+        self.handle
+            .get(disk, &path, OpenOptions::Write)
+            .await?
+            .sync_data()
+            .await
     }
 
     /// Keeps the first `count` entries.
-    pub(crate) async fn truncate(&self, disk: &dyn Disk, path: impl Fn() -> PathBuf, count: u32) -> io::Result<()> {
+    pub(crate) async fn truncate(
+        &self,
+        disk: &dyn Disk,
+        path: impl Fn() -> PathBuf,
+        count: u32,
+    ) -> io::Result<()> {
         let on_disk = {
             let mut entries = lock(&self.entries);
             let keep = (count.saturating_sub(entries.written) as usize * N).min(entries.pending.len());
@@ -130,19 +149,33 @@ impl<const N: usize> IndexFile<N> {
             let (done, back) = read_exact_at(&*file, u64::from(middle) * N as u64, buf, N).await;
             done?;
             buf = back;
-            let Some(entry) = buf.first_chunk::<N>() else { return Ok(None) };
-            if at_most(entry) { low = middle } else { high = middle }
+            let Some(entry) = buf.first_chunk::<N>() else {
+                return Ok(None);
+            };
+            if at_most(entry) {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         buf.clear();
-        let (done, buf) = read_exact_at(&*file, u64::from(low) * N as u64, buf, (high - low) as usize * N).await;
+        let (done, buf) =
+            read_exact_at(&*file, u64::from(low) * N as u64, buf, (high - low) as usize * N).await;
         done?;
         let (block, _) = buf.as_chunks::<N>();
         let below = block.partition_point(at_most);
-        Ok(below.checked_sub(1).and_then(|n| Some((low + n as u32, *block.get(n)?))))
+        Ok(below
+            .checked_sub(1)
+            .and_then(|n| Some((low + n as u32, *block.get(n)?))))
     }
 
     /// Entry `n`.
-    pub(crate) async fn entry(&self, disk: &dyn Disk, path: impl Fn() -> PathBuf, n: u32) -> io::Result<Option<[u8; N]>> {
+    pub(crate) async fn entry(
+        &self,
+        disk: &dyn Disk,
+        path: impl Fn() -> PathBuf,
+        n: u32,
+    ) -> io::Result<Option<[u8; N]>> {
         {
             let entries = lock(&self.entries);
             if let Some(n) = n.checked_sub(entries.written) {
@@ -174,11 +207,19 @@ impl<const N: usize> IndexFile<N> {
     }
 
     /// Replaces the content, in memory until [`IndexFile::write`]; the file is emptied.
-    pub(crate) async fn replace(&self, disk: &dyn Disk, path: impl Fn() -> PathBuf, content: Vec<u8>) -> io::Result<()> {
+    pub(crate) async fn replace(
+        &self,
+        disk: &dyn Disk,
+        path: impl Fn() -> PathBuf,
+        content: Vec<u8>,
+    ) -> io::Result<()> {
         let file = self.handle.get(disk, &path, OpenOptions::Create).await?;
         file.set_len(0).await?;
         self.dirty.store(true, Ordering::Release);
-        *lock(&self.entries) = Entries { written: 0, pending: content };
+        *lock(&self.entries) = Entries {
+            written: 0,
+            pending: content,
+        };
         Ok(())
     }
 

@@ -26,7 +26,9 @@ mod times;
 mod upkeep;
 mod writer;
 
-pub use errors::{AppendError, CreateError, FormatError, LoadError, OpenError, ReadError, StorageError, StoreError};
+pub use errors::{
+    AppendError, CreateError, FormatError, LoadError, OpenError, ReadError, StorageError, StoreError,
+};
 pub use manager::{Directory, Format, LogManager, StoreConfig, format_dir};
 pub use reader::{LogReader, Slice, Upto};
 pub use shared::Offsets;

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use ottla_io::{OpenOptions, read_exact_at};
 use ottla_log::format::file_name::{FileKind, FileName, FileState};
 use ottla_log::format::{offset_index, txn_index};
-use ottla_log::recovery::{Carried, Check, ScanConfig, SegmentReport, SegmentScan, Verdict, judge, plan, sanity_check};
+use ottla_log::recovery::{
+    Carried, Check, ScanConfig, SegmentReport, SegmentScan, Verdict, judge, plan, sanity_check,
+};
 use ottla_log::{EpochCache, Log, LogConfig, Recovered, SegmentState};
 use ottla_types::{Event, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::records::HEADER_SIZE;
@@ -32,24 +34,46 @@ pub(crate) struct Terms {
 }
 
 /// Loads the log of `tp` from `dir`, which has found its folder.
-pub(crate) async fn load(dir: &Arc<LogDir>, tp: &TopicPartition, terms: Terms) -> Result<(Uuid, LogWriter), LoadError> {
+pub(crate) async fn load(
+    dir: &Arc<LogDir>,
+    tp: &TopicPartition,
+    terms: Terms,
+) -> Result<(Uuid, LogWriter), LoadError> {
     dir.check()?;
     let folder = dir.folder(tp);
     let topic_id = topic_id(dir, &folder).await?;
     let home = Arc::new(Home::new(dir.clone(), folder.clone()));
     let bases = tidy(&home).await?;
     let found = dir.found(tp).unwrap_or_default();
-    let text = dir.io("reading leader epochs", files::read_text(dir.disk(), &folder.join(names::LEADER_EPOCHS)).await)?;
+    let text = dir.io(
+        "reading leader epochs",
+        files::read_text(dir.disk(), &folder.join(names::LEADER_EPOCHS)).await,
+    )?;
     // A checkpoint that can't be read is as good as none: recovery reads epochs from the batches.
-    let epochs = text.and_then(|text| epoch_file::read(&text).ok()).unwrap_or_default();
+    let epochs = text
+        .and_then(|text| epoch_file::read(&text).ok())
+        .unwrap_or_default();
     let mut recovery = Recovery::new(home.clone(), &terms, &found, bases, epochs).await?;
     recovery.run().await?;
     let writer = recovery.finish(tp, topic_id, found, &terms).await?;
     Ok((topic_id, writer))
 }
 
+/// Whether a crash interrupted the making of this folder: it has no `partition.metadata`, which comes before the first batch, and
+/// no batch either.
+pub(crate) async fn is_unfinished(dir: &LogDir, tp: &TopicPartition) -> Result<bool, StorageError> {
+    let names = dir.io("listing a folder", dir.disk().list(&dir.folder(tp)).await)?;
+    let batches = |name: &str, len: u64| name.ends_with(".log") && len > 0;
+    Ok(!names.iter().any(|e| e.name == names::PARTITION_METADATA || batches(&e.name, e.len)))
+}
+
 /// Makes the writer of a new, empty log in a folder that is there.
-pub(crate) async fn create(dir: &Arc<LogDir>, tp: &TopicPartition, topic_id: Uuid, terms: Terms) -> Result<LogWriter, StoreError> {
+pub(crate) async fn create(
+    dir: &Arc<LogDir>,
+    tp: &TopicPartition,
+    topic_id: Uuid,
+    terms: Terms,
+) -> Result<LogWriter, StoreError> {
     let home = Arc::new(Home::new(dir.clone(), dir.folder(tp)));
     let mut effects = Vec::new();
     let log = Log::create(0, terms.now, &mut effects);
@@ -65,7 +89,10 @@ pub(crate) async fn create(dir: &Arc<LogDir>, tp: &TopicPartition, topic_id: Uui
 /// The topic id of a folder's `partition.metadata`.
 async fn topic_id(dir: &LogDir, folder: &Path) -> Result<Uuid, LoadError> {
     let read = files::read_text(dir.disk(), &folder.join(names::PARTITION_METADATA)).await;
-    let bad = |reason: String| LoadError::NoTopicId { folder: folder.to_path_buf(), reason };
+    let bad = |reason: String| LoadError::NoTopicId {
+        folder: folder.to_path_buf(),
+        reason,
+    };
     let text = match read {
         Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(bad(e.to_string())),
         other => dir.io("reading partition.metadata", other)?,
@@ -93,7 +120,9 @@ async fn tidy(home: &Arc<Home>) -> Result<Vec<Offset>, StorageError> {
                     bases.push(name.offset);
                 }
             }
-            FileState::Cleaned | FileState::Deleted => dir.io("removing a file", files::remove(home.disk(), &path).await)?,
+            FileState::Cleaned | FileState::Deleted => {
+                dir.io("removing a file", files::remove(home.disk(), &path).await)?
+            }
         }
     }
     bases.sort_unstable();
@@ -137,8 +166,12 @@ impl<'a> Recovery<'a> {
         let recovery_point = found.recovery_point.unwrap_or(0);
         let checks: Vec<_> = plan(&bases, recovery_point, home.dir.clean).collect();
         let first = bases.first().copied().unwrap_or(0);
-        let read_from = checks.iter().find(|(_, check)| *check == Check::Full).map_or(Offset::MAX, |(base, _)| *base);
-        let (snapshot, producers) = replay::newest_snapshot(&home, read_from, first, &terms.cfg, terms.now).await?;
+        let read_from = checks
+            .iter()
+            .find(|(_, check)| *check == Check::Full)
+            .map_or(Offset::MAX, |(base, _)| *base);
+        let (snapshot, producers) =
+            replay::newest_snapshot(&home, read_from, first, &terms.cfg, terms.now).await?;
         Ok(Recovery {
             home,
             cfg: &terms.cfg,
@@ -175,16 +208,28 @@ impl<'a> Recovery<'a> {
     async fn trusted(&mut self, base: Offset, next: Option<Offset>) -> Result<bool, LoadError> {
         let dir = self.home.dir.clone();
         let path = self.home.file(base, FileKind::Log);
-        let file = dir.io("opening a segment", dir.disk().open(&path, OpenOptions::Write).await)?;
+        let file = dir.io(
+            "opening a segment",
+            dir.disk().open(&path, OpenOptions::Write).await,
+        )?;
         let size = dir.io("asking for a segment's size", file.len().await)?;
         let index = self.read_index(base, FileKind::Index).await?;
         let time = self.read_index(base, FileKind::TimeIndex).await?;
-        let txn = self.read_index(base, FileKind::TxnIndex).await?.unwrap_or_default();
+        let txn = self
+            .read_index(base, FileKind::TxnIndex)
+            .await?
+            .unwrap_or_default();
         let Ok(size32) = u32::try_from(size) else {
-            return Err(dir.fail(format!("segment {base:020}.log has {size} bytes, more than a segment can have")).into());
+            return Err(dir
+                .fail(format!(
+                    "segment {base:020}.log has {size} bytes, more than a segment can have"
+                ))
+                .into());
         };
         if sanity_check(base, size, index.as_deref(), time.as_deref(), &txn).is_err() {
-            return self.full(base, ScanConfig::rebuild(self.cfg), next.is_none()).await;
+            return self
+                .full(base, ScanConfig::rebuild(self.cfg), next.is_none())
+                .await;
         }
         let (index, time) = (index.unwrap_or_default(), time.unwrap_or_default());
         let mut state = SegmentState::loaded(base, size32, self.now, &index, &time);
@@ -204,29 +249,51 @@ impl<'a> Recovery<'a> {
             self.keep(state, txn_entries);
             return Ok(true);
         }
-        let scan = SegmentScan::new(ScanConfig::replay(self.cfg), state, size, from, self.carried.clone());
+        let scan = SegmentScan::new(
+            ScanConfig::replay(self.cfg),
+            state,
+            size,
+            from,
+            self.carried.clone(),
+        );
         let report = replay::run(&dir, &*file, scan, Depth::Headers).await?;
         self.judge(report, next.is_none(), Some(txn_entries)).await
     }
 
     async fn read_index(&self, base: Offset, kind: FileKind) -> Result<Option<Bytes>, StorageError> {
         let path = self.home.file(base, kind);
-        self.home.dir.io("reading an index", files::read(self.home.disk(), &path).await)
+        self.home
+            .dir
+            .io("reading an index", files::read(self.home.disk(), &path).await)
     }
 
     /// A segment that is read whole, its indexes made anew.
     async fn full(&mut self, base: Offset, cfg: ScanConfig, last: bool) -> Result<bool, LoadError> {
         let dir = self.home.dir.clone();
         let path = self.home.file(base, FileKind::Log);
-        let file = dir.io("opening a segment", dir.disk().open(&path, OpenOptions::Write).await)?;
+        let file = dir.io(
+            "opening a segment",
+            dir.disk().open(&path, OpenOptions::Write).await,
+        )?;
         let len = dir.io("asking for a segment's size", file.len().await)?;
-        let scan = SegmentScan::new(cfg, SegmentState::new(base, self.now), len, 0, self.carried.clone());
+        let scan = SegmentScan::new(
+            cfg,
+            SegmentState::new(base, self.now),
+            len,
+            0,
+            self.carried.clone(),
+        );
         let report = replay::run(&dir, &*file, scan, Depth::Whole).await?;
         self.judge(report, last, None).await
     }
 
     /// Acts on what a scan found. `kept_txn` is the number of transaction index entries if the indexes stand as they are.
-    async fn judge(&mut self, report: SegmentReport, last: bool, kept_txn: Option<u32>) -> Result<bool, LoadError> {
+    async fn judge(
+        &mut self,
+        report: SegmentReport,
+        last: bool,
+        kept_txn: Option<u32>,
+    ) -> Result<bool, LoadError> {
         let dir = self.home.dir.clone();
         let verdict = judge(&report, self.recovery_point, last);
         if let Verdict::Corrupt(corruption) = verdict {
@@ -237,18 +304,35 @@ impl<'a> Recovery<'a> {
         let segment = self.keep(report.state, txn);
         if let Some(cut) = &report.cut {
             let file = dir.io("opening a segment", segment.file().await)?;
-            dir.io("cutting a segment", file.set_len(u64::from(report.state.size)).await)?;
+            dir.io(
+                "cutting a segment",
+                file.set_len(u64::from(report.state.size)).await,
+            )?;
             let reason = format!("segment {base:020}.log, byte {}: {}", cut.position, cut.damage);
-            self.loss = Some(LossReport { end: report.end, bytes: cut.bytes, segments: 0, reason });
+            self.loss = Some(LossReport {
+                end: report.end,
+                bytes: cut.bytes,
+                segments: 0,
+                reason,
+            });
         }
         if kept_txn.is_none() {
             let replaced = async {
                 let disk = dir.disk();
-                segment.index.replace(disk, || segment.path(FileKind::Index), report.index).await?;
-                segment.time_index.replace(disk, || segment.path(FileKind::TimeIndex), report.time_index).await?;
+                segment
+                    .index
+                    .replace(disk, || segment.path(FileKind::Index), report.index)
+                    .await?;
+                segment
+                    .time_index
+                    .replace(disk, || segment.path(FileKind::TimeIndex), report.time_index)
+                    .await?;
                 files::remove(disk, &segment.path(FileKind::TxnIndex)).await?;
                 if !report.txn_index.is_empty() {
-                    segment.txn_index.replace(disk, || segment.path(FileKind::TxnIndex), report.txn_index).await?;
+                    segment
+                        .txn_index
+                        .replace(disk, || segment.path(FileKind::TxnIndex), report.txn_index)
+                        .await?;
                 }
                 segment.write_indexes().await
             };
@@ -263,7 +347,10 @@ impl<'a> Recovery<'a> {
 
     fn keep(&mut self, state: SegmentState, txn_entries: u32) -> Arc<Segment> {
         let segment = Arc::new(Segment::found(self.home.clone(), &state, txn_entries));
-        self.kept.push(Kept { state, segment: segment.clone() });
+        self.kept.push(Kept {
+            state,
+            segment: segment.clone(),
+        });
         segment
     }
 
@@ -285,7 +372,13 @@ impl<'a> Recovery<'a> {
         Ok(())
     }
 
-    async fn finish(self, tp: &TopicPartition, topic_id: Uuid, found: Found, terms: &Terms) -> Result<LogWriter, LoadError> {
+    async fn finish(
+        self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        found: Found,
+        terms: &Terms,
+    ) -> Result<LogWriter, LoadError> {
         let mut effects = Vec::new();
         let recovered = Recovered {
             segments: self.kept.iter().map(|k| k.state).collect(),
@@ -298,10 +391,28 @@ impl<'a> Recovery<'a> {
         };
         let log = Log::recover(recovered, terms.now, &mut effects).map_err(LoadError::Violation)?;
         let segments: Vec<_> = self.kept.into_iter().map(|k| k.segment).collect();
-        let nothing = || Arc::new(Segment::found(self.home.clone(), &SegmentState::new(log.start(), terms.now), 0));
+        let nothing = || {
+            Arc::new(Segment::found(
+                self.home.clone(),
+                &SegmentState::new(log.start(), terms.now),
+                0,
+            ))
+        };
         let active = segments.last().cloned().unwrap_or_else(nothing);
-        let shared = Arc::new(Shared::new(tp.clone(), topic_id, self.home.clone(), &log, segments));
-        let mut writer = LogWriter::new(shared.clone(), log, terms.cfg.clone(), active, terms.delete_delay_ms);
+        let shared = Arc::new(Shared::new(
+            tp.clone(),
+            topic_id,
+            self.home.clone(),
+            &log,
+            segments,
+        ));
+        let mut writer = LogWriter::new(
+            shared.clone(),
+            log,
+            terms.cfg.clone(),
+            active,
+            terms.delete_delay_ms,
+        );
         writer.last_snapshot = self.last_snapshot;
         writer.clean = self.home.dir.clean;
         writer.loss = self.loss;
@@ -309,7 +420,9 @@ impl<'a> Recovery<'a> {
         writer.carry_out_plain(terms.now).await?;
         writer.forget_snapshots_above_end().await?;
         // Epochs that only the batches knew.
-        shared.epochs_unwritten.store(!writer.clean, std::sync::atomic::Ordering::Release);
+        shared
+            .epochs_unwritten
+            .store(!writer.clean, std::sync::atomic::Ordering::Release);
         self.home.dir.register(&shared);
         report(&writer);
         Ok(writer)
@@ -326,11 +439,20 @@ fn report(writer: &LogWriter) {
             reason: loss.reason.clone(),
         });
     }
-    writer.env.observe(|| Event::LogLoaded { partition, start: offsets.start, end: offsets.end, clean: writer.clean });
+    writer.env.observe(|| Event::LogLoaded {
+        partition,
+        start: offsets.start,
+        end: offsets.end,
+        clean: writer.clean,
+    });
 }
 
 /// The content of `partition.metadata`, written before the first append, without which Kafka takes a folder for a stray.
-pub(crate) async fn write_partition_metadata(dir: &LogDir, folder: &Path, topic_id: Uuid) -> Result<(), StorageError> {
+pub(crate) async fn write_partition_metadata(
+    dir: &LogDir,
+    folder: &Path,
+    topic_id: Uuid,
+) -> Result<(), StorageError> {
     let text = Bytes::from(checkpoint::write_partition_metadata(topic_id));
     let written = files::replace(dir.disk(), &folder.join(names::PARTITION_METADATA), text).await;
     dir.io("writing partition.metadata", written)

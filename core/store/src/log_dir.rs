@@ -33,7 +33,11 @@ pub(crate) enum Checkpoint {
 }
 
 impl Checkpoint {
-    pub(crate) const ALL: [Checkpoint; 3] = [Checkpoint::RecoveryPoint, Checkpoint::LogStart, Checkpoint::HighWatermark];
+    pub(crate) const ALL: [Checkpoint; 3] = [
+        Checkpoint::RecoveryPoint,
+        Checkpoint::LogStart,
+        Checkpoint::HighWatermark,
+    ];
 
     fn file(self) -> &'static str {
         match self {
@@ -116,7 +120,10 @@ impl LogDir {
     pub(crate) fn check(&self) -> Result<(), StorageError> {
         match self.offline.get() {
             None => Ok(()),
-            Some(reason) => Err(StorageError { dir: self.path.clone(), reason: reason.clone() }),
+            Some(reason) => Err(StorageError {
+                dir: self.path.clone(),
+                reason: reason.clone(),
+            }),
         }
     }
 
@@ -125,10 +132,16 @@ impl LogDir {
         let reason: Arc<str> = reason.into().into();
         if self.offline.set(reason.clone()).is_ok() {
             let dir = self.path.display().to_string();
-            self.env.observe(|| Event::LogDirOffline { dir, reason: reason.to_string() });
+            self.env.observe(|| Event::LogDirOffline {
+                dir,
+                reason: reason.to_string(),
+            });
         }
         let reason = self.offline.get().cloned().unwrap_or(reason);
-        StorageError { dir: self.path.clone(), reason }
+        StorageError {
+            dir: self.path.clone(),
+            reason,
+        }
     }
 
     /// Takes the directory offline if `result` is an error.
@@ -176,7 +189,10 @@ impl LogDir {
     /// The partitions whose folders were found and that are not in use.
     pub(crate) fn unloaded(&self) -> Vec<TopicPartition> {
         let rows = lock(&self.rows);
-        rows.iter().filter(|(_, row)| matches!(row, Row::Found(_))).map(|(tp, _)| tp.clone()).collect()
+        rows.iter()
+            .filter(|(_, row)| matches!(row, Row::Found(_)))
+            .map(|(tp, _)| tp.clone())
+            .collect()
     }
 
     /// How many partitions the directory holds.
@@ -214,14 +230,12 @@ impl LogDir {
 
     /// Removes what is due.
     pub(crate) async fn remove_doomed(&self, now: Time) -> Result<(), StorageError> {
-        let due: Vec<PathBuf> = {
-            let mut doomed = lock(&self.doomed);
-            let due = doomed.extract_if(.., |(at, _)| *at <= now).map(|(_, path)| path).collect();
-            due
-        };
+        let due: Vec<PathBuf> = lock(&self.doomed).extract_if(.., |(at, _)| *at <= now).map(|(_, path)| path).collect();
         for path in due {
             let removed = match self.disk().entry(&path).await {
-                Ok(Some(entry)) if entry.kind == ottla_io::EntryKind::Dir => self.disk().remove_dir_all(&path).await,
+                Ok(Some(entry)) if entry.kind == ottla_io::EntryKind::Dir => {
+                    self.disk().remove_dir_all(&path).await
+                }
                 Ok(Some(_)) => files::remove(self.disk(), &path).await,
                 Ok(None) => Ok(()),
                 Err(e) => Err(e),
@@ -248,7 +262,10 @@ impl LogDir {
             return Ok(());
         }
         let path = self.path.join(which.file());
-        self.io("writing a checkpoint", files::replace(self.disk(), &path, Bytes::from(text.clone())).await)?;
+        self.io(
+            "writing a checkpoint",
+            files::replace(self.disk(), &path, Bytes::from(text.clone())).await,
+        )?;
         *written = text;
         Ok(())
     }
@@ -263,7 +280,10 @@ impl LogDir {
                 Checkpoint::HighWatermark => found.high_watermark,
             },
         };
-        let known: Vec<_> = rows.iter().filter_map(|(tp, row)| Some((tp, offset(row)?))).collect();
+        let known: Vec<_> = rows
+            .iter()
+            .filter_map(|(tp, row)| Some((tp, offset(row)?)))
+            .collect();
         checkpoint::write_offsets(known.into_iter())
     }
 }

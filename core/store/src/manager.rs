@@ -34,7 +34,11 @@ pub struct StoreConfig {
 impl StoreConfig {
     /// Kafka's defaults for these directories.
     pub fn new(dirs: Vec<PathBuf>, node_id: NodeId) -> Self {
-        StoreConfig { dirs, node_id, delete_delay_ms: 60_000 }
+        StoreConfig {
+            dirs,
+            node_id,
+            delete_delay_ms: 60_000,
+        }
     }
 }
 
@@ -79,10 +83,17 @@ impl LogManager {
             let (dir, cluster_id, epoch) = open_dir(env, &path, cfg.node_id).await?;
             if let Some(first) = manager.dirs.first() {
                 if cluster_id != manager.cluster_id {
-                    return Err(OpenError::ClusterMismatch { dir: path, found: cluster_id, expected: manager.cluster_id });
+                    return Err(OpenError::ClusterMismatch {
+                        dir: path,
+                        found: cluster_id,
+                        expected: manager.cluster_id,
+                    });
                 }
                 if dir.id == first.id {
-                    return Err(OpenError::SameDirectoryId { dir: path, other: first.path.clone() });
+                    return Err(OpenError::SameDirectoryId {
+                        dir: path,
+                        other: first.path.clone(),
+                    });
                 }
             }
             manager.cluster_id = cluster_id;
@@ -91,7 +102,11 @@ impl LogManager {
         }
         // One directory without the marker, or with another incarnation's, makes the whole stop an unclean one (KIP-966).
         let first = epochs.first().copied().ok_or(OpenError::NoDirectories)?;
-        manager.broker_epoch = if epochs.iter().all(|e| *e == first) { first.unwrap_or(-1) } else { -1 };
+        manager.broker_epoch = if epochs.iter().all(|e| *e == first) {
+            first.unwrap_or(-1)
+        } else {
+            -1
+        };
         Ok(manager)
     }
 
@@ -107,7 +122,11 @@ impl LogManager {
 
     /// The directories.
     pub fn directories(&self) -> Vec<Directory> {
-        let show = |d: &Arc<LogDir>| Directory { path: d.path.clone(), id: d.id, online: d.check().is_ok() };
+        let show = |d: &Arc<LogDir>| Directory {
+            path: d.path.clone(),
+            id: d.id,
+            online: d.check().is_ok(),
+        };
         self.dirs.iter().map(show).collect()
     }
 
@@ -118,30 +137,60 @@ impl LogManager {
 
     /// The folder of a partition that has one.
     pub fn folder_of(&self, tp: &TopicPartition) -> Option<PathBuf> {
-        self.dirs.iter().find(|dir| dir.holds(tp)).map(|dir| dir.folder(tp))
+        self.dirs
+            .iter()
+            .find(|dir| dir.holds(tp))
+            .map(|dir| dir.folder(tp))
     }
 
     /// Loads a partition's log; `None` if no directory has one.
-    pub async fn load(&self, tp: &TopicPartition, cfg: LogConfig, now: Time) -> Result<Option<(Uuid, LogWriter)>, LoadError> {
+    pub async fn load(
+        &self,
+        tp: &TopicPartition,
+        cfg: LogConfig,
+        now: Time,
+    ) -> Result<Option<(Uuid, LogWriter)>, LoadError> {
         let mut holders = self.dirs.iter().filter(|dir| dir.holds(tp));
-        let Some(dir) = holders.next() else { return Ok(None) };
+        let Some(dir) = holders.next() else {
+            return Ok(None);
+        };
         if let Some(other) = holders.next() {
             let dirs = [dir.path.clone(), other.path.clone()];
-            return Err(LoadError::InTwoDirectories { partition: tp.clone(), dirs });
+            return Err(LoadError::InTwoDirectories {
+                partition: tp.clone(),
+                dirs,
+            });
+        }
+        if load::is_unfinished(dir, tp).await? {
+            dir.io("removing an unfinished folder", dir.disk().remove_dir_all(&dir.folder(tp)).await)?;
+            dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
+            dir.forget(tp);
+            return Ok(None);
         }
         load::load(dir, tp, self.terms(cfg, now)).await.map(Some)
     }
 
     /// Creates a partition's log in the online directory that holds the fewest. Its topic id is durable before it takes a batch.
-    pub async fn create(&self, tp: &TopicPartition, topic_id: Uuid, cfg: LogConfig, now: Time) -> Result<LogWriter, CreateError> {
+    pub async fn create(
+        &self,
+        tp: &TopicPartition,
+        topic_id: Uuid,
+        cfg: LogConfig,
+        now: Time,
+    ) -> Result<LogWriter, CreateError> {
         if let Some(folder) = self.folder_of(tp) {
             return Err(CreateError::Exists(folder));
         }
         let online = self.dirs.iter().filter(|dir| dir.check().is_ok());
         let Some(dir) = online.min_by_key(|dir| dir.count()) else {
             let offline = self.dirs.first().map(|dir| dir.check());
-            let nothing = StorageError { dir: PathBuf::new(), reason: "there is no log directory".into() };
-            return Err(CreateError::Storage(offline.and_then(Result::err).unwrap_or(nothing)));
+            let nothing = StorageError {
+                dir: PathBuf::new(),
+                reason: "there is no log directory".into(),
+            };
+            return Err(CreateError::Storage(
+                offline.and_then(Result::err).unwrap_or(nothing),
+            ));
         };
         let folder = dir.folder(tp);
         dir.io("creating a folder", dir.disk().create_dir_all(&folder).await)?;
@@ -151,7 +200,11 @@ impl LogManager {
     }
 
     fn terms(&self, cfg: LogConfig, now: Time) -> Terms {
-        Terms { cfg, now, delete_delay_ms: self.delete_delay_ms }
+        Terms {
+            cfg,
+            now,
+            delete_delay_ms: self.delete_delay_ms,
+        }
     }
 
     /// Puts the log of a deleted topic aside; [`LogManager::maintain`] removes it when its last readers are gone.
@@ -163,7 +216,8 @@ impl LogManager {
         let aside = self.put_aside(&home.dir, &tp, DirState::Delete).await?;
         home.moved(aside.clone());
         let now = self.env.clock.wall();
-        home.dir.doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside);
+        home.dir
+            .doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside);
         Ok(())
     }
 
@@ -175,9 +229,17 @@ impl LogManager {
         Ok(())
     }
 
-    async fn put_aside(&self, dir: &LogDir, tp: &TopicPartition, state: DirState) -> Result<PathBuf, StorageError> {
+    async fn put_aside(
+        &self,
+        dir: &LogDir,
+        tp: &TopicPartition,
+        state: DirState,
+    ) -> Result<PathBuf, StorageError> {
         let aside = dir.path.join(PartitionDir::renamed(tp, state, random(&self.env)));
-        dir.io("renaming a folder", dir.disk().rename(&dir.folder(tp), &aside).await)?;
+        dir.io(
+            "renaming a folder",
+            dir.disk().rename(&dir.folder(tp), &aside).await,
+        )?;
         dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
         dir.forget(tp);
         Ok(aside)
@@ -227,26 +289,49 @@ impl LogManager {
 async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StorageError> {
     dir.write_checkpoints().await?;
     let marker = checkpoint::write_clean_shutdown(broker_epoch);
-    dir.io("writing the clean-shutdown marker", files::replace(dir.disk(), &dir.path.join(names::CLEAN_SHUTDOWN), marker.into()).await)
+    dir.io(
+        "writing the clean-shutdown marker",
+        files::replace(dir.disk(), &dir.path.join(names::CLEAN_SHUTDOWN), marker.into()).await,
+    )
 }
 
 /// A directory, its cluster, and the broker epoch of its clean-shutdown marker.
-async fn open_dir(env: &Env, path: &Path, node_id: NodeId) -> Result<(LogDir, String, Option<i64>), OpenError> {
+async fn open_dir(
+    env: &Env,
+    path: &Path,
+    node_id: NodeId,
+) -> Result<(LogDir, String, Option<i64>), OpenError> {
     let disk = &*env.disk;
-    let bad = |reason: String| OpenError::BadMetaProperties { dir: path.to_path_buf(), reason };
+    let bad = |reason: String| OpenError::BadMetaProperties {
+        dir: path.to_path_buf(),
+        reason,
+    };
     let io = |e: io::Error| bad(e.to_string());
     let meta_path = path.join(names::META_PROPERTIES);
     if disk.entry(&meta_path).await.map_err(io)?.is_none() {
         return Err(OpenError::NotFormatted(path.to_path_buf()));
     }
-    let held = disk.lock(&path.join(names::LOCK)).await.map_err(|e| match e.kind() {
-        io::ErrorKind::WouldBlock => OpenError::Locked { dir: path.to_path_buf(), holder: e.to_string() },
-        _ => bad(format!("its lock can't be taken: {e}")),
-    })?;
-    let text = files::read_text(disk, &meta_path).await.map_err(io)?.unwrap_or_default();
+    let held = disk
+        .lock(&path.join(names::LOCK))
+        .await
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::WouldBlock => OpenError::Locked {
+                dir: path.to_path_buf(),
+                holder: e.to_string(),
+            },
+            _ => bad(format!("its lock can't be taken: {e}")),
+        })?;
+    let text = files::read_text(disk, &meta_path)
+        .await
+        .map_err(io)?
+        .unwrap_or_default();
     let mut meta = MetaProperties::parse(&text).map_err(bad)?;
     if meta.node_id != node_id {
-        return Err(OpenError::NodeMismatch { dir: path.to_path_buf(), found: meta.node_id, expected: node_id });
+        return Err(OpenError::NodeMismatch {
+            dir: path.to_path_buf(),
+            found: meta.node_id,
+            expected: node_id,
+        });
     }
     let id = match meta.directory_id {
         Some(id) => id,
@@ -254,7 +339,9 @@ async fn open_dir(env: &Env, path: &Path, node_id: NodeId) -> Result<(LogDir, St
         None => {
             let id = random(env);
             meta.directory_id = Some(id);
-            files::replace(disk, &meta_path, meta.to_text().into()).await.map_err(io)?;
+            files::replace(disk, &meta_path, meta.to_text().into())
+                .await
+                .map_err(io)?;
             id
         }
     };
@@ -274,8 +361,14 @@ async fn open_dir(env: &Env, path: &Path, node_id: NodeId) -> Result<(LogDir, St
             _ => {}
         }
     }
-    dir.read_checkpoints(&folders).await.map_err(OpenError::AllOffline)?;
-    Ok((dir, meta.cluster_id, marker.map(|bytes| checkpoint::read_clean_shutdown(&String::from_utf8_lossy(&bytes)))))
+    dir.read_checkpoints(&folders)
+        .await
+        .map_err(OpenError::AllOffline)?;
+    Ok((
+        dir,
+        meta.cluster_id,
+        marker.map(|bytes| checkpoint::read_clean_shutdown(&String::from_utf8_lossy(&bytes))),
+    ))
 }
 
 /// A random id that Kafka accepts.
@@ -303,20 +396,56 @@ pub struct Format {
     pub bootstrap: Option<Bytes>,
 }
 
+/// Creates a directory and makes its name durable, and those of the ones above it that were missing: a log directory that a power
+/// loss takes away takes everything in it away.
+async fn create_durably(env: &Env, path: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in path.ancestors().filter(|a| !a.as_os_str().is_empty()) {
+        if env.disk.entry(ancestor).await?.is_some() {
+            break;
+        }
+        missing.push(ancestor);
+    }
+    env.disk.create_dir_all(path).await?;
+    for created in missing.iter().rev() {
+        let parent = created.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        env.disk.sync_dir(parent).await?;
+    }
+    Ok(())
+}
+
 /// Formats a log directory (`kafka-storage format`): `meta.properties` last, so that a crash leaves one that isn't formatted.
 pub async fn format_dir(env: &Env, path: &Path, format: Format) -> Result<(), FormatError> {
     let disk = &*env.disk;
     let io = |e: io::Error| FormatError::Io(path.to_path_buf(), e);
-    disk.create_dir_all(path).await.map_err(io)?;
-    if disk.entry(&path.join(names::META_PROPERTIES)).await.map_err(io)?.is_some() {
+    create_durably(env, path).await.map_err(io)?;
+    if disk
+        .entry(&path.join(names::META_PROPERTIES))
+        .await
+        .map_err(io)?
+        .is_some()
+    {
         return Err(FormatError::AlreadyFormatted(path.to_path_buf()));
     }
     if let Some(bootstrap) = format.bootstrap {
-        files::replace(disk, &path.join(names::BOOTSTRAP), bootstrap).await.map_err(io)?;
+        files::replace(disk, &path.join(names::BOOTSTRAP), bootstrap)
+            .await
+            .map_err(io)?;
     }
-    let Format { cluster_id, node_id, directory_id, .. } = format;
-    let meta = MetaProperties { cluster_id, node_id, directory_id: Some(directory_id) };
-    files::replace(disk, &path.join(names::META_PROPERTIES), meta.to_text().into()).await.map_err(io)
+    let Format {
+        cluster_id,
+        node_id,
+        directory_id,
+        ..
+    } = format;
+    let meta = MetaProperties {
+        cluster_id,
+        node_id,
+        directory_id: Some(directory_id),
+    };
+    files::replace(disk, &path.join(names::META_PROPERTIES), meta.to_text().into())
+        .await
+        .map_err(io)
 }
 
 impl LogWriter {

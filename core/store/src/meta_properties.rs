@@ -32,23 +32,41 @@ impl MetaProperties {
         let get = |key: &str| map.get(key).map(String::as_str);
         match get("version") {
             Some("1") => {}
-            Some("0") => return Err("version 0 is of the ZooKeeper era; migrate the cluster to KRaft with Kafka 3.9 first".into()),
+            Some("0") => {
+                return Err(
+                    "version 0 is of the ZooKeeper era; migrate the cluster to KRaft with Kafka 3.9 first"
+                        .into(),
+                );
+            }
             Some(other) => return Err(format!("version `{other}` is not known, only 1 is")),
             None => return Err("it has no `version`".into()),
         }
-        let cluster_id = get("cluster.id").filter(|id| !id.is_empty()).ok_or("it has no `cluster.id`")?.to_string();
+        let cluster_id = get("cluster.id")
+            .filter(|id| !id.is_empty())
+            .ok_or("it has no `cluster.id`")?
+            .to_string();
         let node = get("node.id").ok_or("it has no `node.id`")?;
         let node_id = node.parse().ok().filter(|id| *id >= 0).map(NodeId);
         let node_id = node_id.ok_or_else(|| format!("node.id `{node}` is not a number from 0"))?;
         let directory_id = get("directory.id").map(directory_id).transpose()?;
-        Ok(MetaProperties { cluster_id, node_id, directory_id })
+        Ok(MetaProperties {
+            cluster_id,
+            node_id,
+            directory_id,
+        })
     }
 }
 
 /// The lowest hundred ids stand for "unassigned", "lost" and the like (Kafka class `DirectoryId`).
 fn directory_id(text: &str) -> Result<Uuid, String> {
-    let id: Uuid = text.parse().map_err(|_| format!("directory.id `{text}` is not a UUID"))?;
-    if u128::from_be_bytes(*id.as_bytes()) < 100 { Err(format!("directory.id `{text}` is reserved")) } else { Ok(id) }
+    let id: Uuid = text
+        .parse()
+        .map_err(|_| format!("directory.id `{text}` is not a UUID"))?;
+    if u128::from_be_bytes(*id.as_bytes()) < 100 {
+        Err(format!("directory.id `{text}` is reserved"))
+    } else {
+        Ok(id)
+    }
 }
 
 /// Java's properties format as far as Kafka's own files use it: comments, `=` or `:` between key and value, backslash escapes.
@@ -146,8 +164,14 @@ mod tests {
             ("version=1\nnode.id=1\n", "cluster.id"),
             ("version=1\ncluster.id=x\n", "node.id"),
             ("version=1\ncluster.id=x\nnode.id=-1\n", "-1"),
-            ("version=1\ncluster.id=x\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAg\n", "reserved"),
-            ("version=1\ncluster.id=x\nnode.id=1\ndirectory.id=foo\n", "not a UUID"),
+            (
+                "version=1\ncluster.id=x\nnode.id=1\ndirectory.id=AAAAAAAAAAAAAAAAAAAAAg\n",
+                "reserved",
+            ),
+            (
+                "version=1\ncluster.id=x\nnode.id=1\ndirectory.id=foo\n",
+                "not a UUID",
+            ),
         ] {
             let error = MetaProperties::parse(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -50,7 +50,14 @@ pub struct Slice {
 
 impl Slice {
     fn empty(from: Offset, offsets: Offsets) -> Self {
-        Slice { file: None, position: 0, len: 0, first_offset: from, aborted: Vec::new(), offsets }
+        Slice {
+            file: None,
+            position: 0,
+            len: 0,
+            first_offset: from,
+            aborted: Vec::new(),
+            offsets,
+        }
     }
 
     /// Whether there is nothing to read.
@@ -151,7 +158,13 @@ impl LogReader {
     /// The batches from the one that holds `from` on, at most `max_bytes` of them: a file range that lies in one segment. The first
     /// batch comes whole if `at_least_one`, however large it is; else a first batch that doesn't fit gives an empty range. A range
     /// may begin before `from`, inside of whose batch it lies, and end inside a batch.
-    pub async fn read(&self, from: Offset, max_bytes: usize, upto: Upto, at_least_one: bool) -> Result<Slice, ReadError> {
+    pub async fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        upto: Upto,
+        at_least_one: bool,
+    ) -> Result<Slice, ReadError> {
         self.check()?;
         let mut from_now = from;
         for _ in 0..RETRIES {
@@ -159,7 +172,10 @@ impl LogReader {
                 return Ok(Slice::empty(from, self.offsets()));
             };
             let next = plan.next;
-            match self.carry_out(plan, from_now, max_bytes, upto, at_least_one).await {
+            match self
+                .carry_out(plan, from_now, max_bytes, upto, at_least_one)
+                .await
+            {
                 Ok(Some(slice)) => return Ok(slice),
                 // Nothing left in this segment at or above the offset: a gap that compaction or a roll left behind.
                 Ok(None) => match next {
@@ -172,9 +188,16 @@ impl LogReader {
         }
         let offsets = self.offsets();
         if self.shared.gone.load(std::sync::atomic::Ordering::Acquire) {
-            return Err(ReadError::OutOfRange { offset: from, start: offsets.start, end: offsets.end });
+            return Err(ReadError::OutOfRange {
+                offset: from,
+                start: offsets.start,
+                end: offsets.end,
+            });
         }
-        Err(self.failed(io::Error::new(io::ErrorKind::NotFound, format!("no file holds offset {from}"))))
+        Err(self.failed(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("no file holds offset {from}"),
+        )))
     }
 
     /// Looks at the view. `None` if there is nothing to read below the limit. `asked` is the offset for messages.
@@ -182,7 +205,11 @@ impl LogReader {
         let view = self.shared.view();
         let offsets = view.offsets;
         if from < offsets.start || from > offsets.end {
-            return Err(ReadError::OutOfRange { offset: asked, start: offsets.start, end: offsets.end });
+            return Err(ReadError::OutOfRange {
+                offset: asked,
+                start: offsets.start,
+                end: offsets.end,
+            });
         }
         let limit = match upto {
             Upto::LogEnd => offsets.end,
@@ -192,7 +219,9 @@ impl LogReader {
         if from >= limit {
             return Ok(None);
         }
-        let Some((segment, next)) = view.segment_of(from) else { return Ok(None) };
+        let Some((segment, next)) = view.segment_of(from) else {
+            return Ok(None);
+        };
         let active = next.is_none();
         let size = segment.size();
         let first = if active { view.recent.locate(from) } else { None };
@@ -204,7 +233,14 @@ impl LogReader {
                 None => Limit::Offset(limit),
             }
         };
-        Ok(Some(Plan { segment, next, offsets, size, first, limit }))
+        Ok(Some(Plan {
+            segment,
+            next,
+            offsets,
+            size,
+            first,
+            limit,
+        }))
     }
 
     async fn carry_out(
@@ -215,7 +251,14 @@ impl LogReader {
         upto: Upto,
         at_least_one: bool,
     ) -> io::Result<Option<Slice>> {
-        let Plan { segment, offsets, size, first, limit, next } = plan;
+        let Plan {
+            segment,
+            offsets,
+            size,
+            first,
+            limit,
+            next,
+        } = plan;
         let file = segment.file().await?;
         let first = match first {
             Some(place) => place,
@@ -226,7 +269,10 @@ impl LogReader {
         };
         let stop = match limit {
             Limit::Position(position) => position,
-            Limit::Offset(offset) => segment.locate(offset, size).await?.map_or(size, |place| place.position),
+            Limit::Offset(offset) => segment
+                .locate(offset, size)
+                .await?
+                .map_or(size, |place| place.position),
         };
         if stop <= first.position {
             return Ok(Some(Slice::empty(from, offsets)));
@@ -239,10 +285,20 @@ impl LogReader {
             (false, _) => max_bytes.min(available),
         };
         let aborted = match upto {
-            Upto::LastStable => self.aborted(&segment, next, first.position + len as u64, from, offsets).await?,
+            Upto::LastStable => {
+                self.aborted(&segment, next, first.position + len as u64, from, offsets)
+                    .await?
+            }
             _ => Vec::new(),
         };
-        Ok(Some(Slice { file: Some(file), position: first.position, len, first_offset: first.base, aborted, offsets }))
+        Ok(Some(Slice {
+            file: Some(file),
+            position: first.position,
+            len,
+            first_offset: first.base,
+            aborted,
+            offsets,
+        }))
     }
 
     /// The aborted transactions with records in a slice that begins at `from` and ends at `stop` in `segment`.
@@ -257,7 +313,12 @@ impl LogReader {
         let later: Vec<Arc<Segment>> = {
             let view = self.shared.view();
             let first = view.segments.partition_point(|s| s.base < segment.base);
-            view.segments.iter().skip(first).filter(|s| s.txn_index.count() > 0).cloned().collect()
+            view.segments
+                .iter()
+                .skip(first)
+                .filter(|s| s.txn_index.count() > 0)
+                .cloned()
+                .collect()
         };
         let mut found = Vec::new();
         if later.is_empty() {
@@ -268,7 +329,9 @@ impl LogReader {
             let path = || segment.path(ottla_log::format::file_name::FileKind::TxnIndex);
             let bytes = segment.txn_index.all(self.shared.home.disk(), path).await?;
             let more = txn_index::collect(&bytes, from, to, &mut found);
-            if !more.map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path().display())))? {
+            if !more.map_err(|e| {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{}: {e}", path().display()))
+            })? {
                 break;
             }
         }
@@ -278,8 +341,16 @@ impl LogReader {
     /// What a failed read of a file means: wrong bytes are damage in one log, all else takes the directory offline, as in Kafka.
     pub(crate) fn failed(&self, error: io::Error) -> ReadError {
         if error.kind() == io::ErrorKind::InvalidData {
-            return ReadError::Corrupt { partition: self.shared.partition.clone(), reason: error.to_string() };
+            return ReadError::Corrupt {
+                partition: self.shared.partition.clone(),
+                reason: error.to_string(),
+            };
         }
-        ReadError::Storage(self.shared.home.dir.fail(format!("reading {}: {error}", self.shared.partition)))
+        ReadError::Storage(
+            self.shared
+                .home
+                .dir
+                .fail(format!("reading {}: {error}", self.shared.partition)),
+        )
     }
 }

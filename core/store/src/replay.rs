@@ -31,7 +31,12 @@ pub(crate) enum Depth {
 }
 
 /// Runs a scan over a segment's file.
-pub(crate) async fn run(dir: &LogDir, file: &dyn File, scan: SegmentScan, depth: Depth) -> Result<SegmentReport, StoreError> {
+pub(crate) async fn run(
+    dir: &LogDir,
+    file: &dyn File,
+    scan: SegmentScan,
+    depth: Depth,
+) -> Result<SegmentReport, StoreError> {
     let read = run_scan(&*dir.env.tasks, file, scan, depth).await;
     Ok(dir.io("reading a segment", read)??)
 }
@@ -79,7 +84,10 @@ async fn run_scan(
 pub(crate) async fn snapshots(home: &Home) -> io::Result<Vec<Offset>> {
     let names = home.disk().list(&home.folder()).await?;
     let snapshots = names.iter().filter_map(|e| FileName::parse(&e.name));
-    Ok(snapshots.filter(|n| n.kind == FileKind::Snapshot && n.state == FileState::Live).map(|n| n.offset).collect())
+    Ok(snapshots
+        .filter(|n| n.kind == FileKind::Snapshot && n.state == FileState::Live)
+        .map(|n| n.offset)
+        .collect())
 }
 
 /// The producer table by the newest readable snapshot at or below `offset`; unreadable ones are removed, as in Kafka. Without one, the
@@ -95,10 +103,16 @@ pub(crate) async fn newest_snapshot(
     let found = dir.io("listing a folder", snapshots(home).await)?;
     for at in found.into_iter().rev().filter(|at| *at <= offset && *at >= start) {
         let path = home.file(at, FileKind::Snapshot);
-        let bytes = dir.io("reading a producer snapshot", files::read(dir.disk(), &path).await)?;
+        let bytes = dir.io(
+            "reading a producer snapshot",
+            files::read(dir.disk(), &path).await,
+        )?;
         match Producers::from_snapshot(at, &bytes.unwrap_or_default(), now, cfg.producer_expiration_ms) {
             Ok(producers) => return Ok((Some(at), producers)),
-            Err(_) => dir.io("removing a producer snapshot", files::remove(dir.disk(), &path).await)?,
+            Err(_) => dir.io(
+                "removing a producer snapshot",
+                files::remove(dir.disk(), &path).await,
+            )?,
         }
     }
     Ok((None, Producers::new(start)))

@@ -31,7 +31,13 @@ pub(crate) struct Scan {
 
 impl Scan {
     pub(crate) fn new(file: Arc<dyn File>, position: u64, end: u64) -> Self {
-        Scan { file, position, end, buf: BytesMut::new(), buf_at: position }
+        Scan {
+            file,
+            position,
+            end,
+            buf: BytesMut::new(),
+            buf_at: position,
+        }
     }
 
     /// The next batch; `None` at the end. What is no batch is an [`io::ErrorKind::InvalidData`].
@@ -43,8 +49,9 @@ impl Scan {
             self.fill().await?;
         }
         let header = BatchHeader::parse(self.buffered());
-        let Some(header) = header.filter(|h| h.magic == MAGIC_V2 && h.size_in_bytes() >= HEADER_SIZE && h.last_offset() >= h.base_offset)
-        else {
+        let Some(header) = header.filter(|h| {
+            h.magic == MAGIC_V2 && h.size_in_bytes() >= HEADER_SIZE && h.last_offset() >= h.base_offset
+        }) else {
             return Err(self.bad("no batch begins there"));
         };
         let size = header.size_in_bytes() as u64;
@@ -63,7 +70,10 @@ impl Scan {
 
     fn buffered(&self) -> &[u8] {
         let skip = self.position.saturating_sub(self.buf_at);
-        usize::try_from(skip).ok().and_then(|skip| self.buf.get(skip..)).unwrap_or_default()
+        usize::try_from(skip)
+            .ok()
+            .and_then(|skip| self.buf.get(skip..))
+            .unwrap_or_default()
     }
 
     async fn fill(&mut self) -> io::Result<()> {
@@ -76,6 +86,9 @@ impl Scan {
     }
 
     fn bad(&self, what: &str) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, format!("position {}: {what}", self.position))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("position {}: {what}", self.position),
+        )
     }
 }

@@ -27,7 +27,10 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(dir: Arc<LogDir>, folder: PathBuf) -> Self {
-        Home { dir, folder: Mutex::new(folder) }
+        Home {
+            dir,
+            folder: Mutex::new(folder),
+        }
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -84,7 +87,11 @@ impl Segment {
         let segment = Segment::found(home, state, 0);
         let disk = segment.home.disk();
         for kind in [FileKind::Log, FileKind::Index, FileKind::TimeIndex] {
-            let how = if kind == FileKind::Log { OpenOptions::CreateNew } else { OpenOptions::Truncate };
+            let how = if kind == FileKind::Log {
+                OpenOptions::CreateNew
+            } else {
+                OpenOptions::Truncate
+            };
             disk.open(&segment.path(kind), how).await?;
         }
         files::remove(disk, &segment.path(FileKind::TxnIndex)).await?;
@@ -110,14 +117,18 @@ impl Segment {
 
     /// Shows readers what was written: called under the view's lock.
     pub(crate) fn publish(&self, state: &SegmentState) {
-        self.max_timestamp_offset.store(state.max_timestamp.offset, Ordering::Release);
-        self.max_timestamp.store(state.max_timestamp.timestamp, Ordering::Release);
+        self.max_timestamp_offset
+            .store(state.max_timestamp.offset, Ordering::Release);
+        self.max_timestamp
+            .store(state.max_timestamp.timestamp, Ordering::Release);
         self.size.store(u64::from(state.size), Ordering::Release);
     }
 
     /// The log's file.
     pub(crate) async fn file(&self) -> io::Result<Arc<dyn File>> {
-        self.log.get(self.home.disk(), || self.path(FileKind::Log), OpenOptions::Write).await
+        self.log
+            .get(self.home.disk(), || self.path(FileKind::Log), OpenOptions::Write)
+            .await
     }
 
     /// Says that bytes are about to be written which no sync has seen.
@@ -133,8 +144,12 @@ impl Segment {
         if closed {
             let disk = self.home.disk();
             self.index.sync(disk, || self.path(FileKind::Index)).await?;
-            self.time_index.sync(disk, || self.path(FileKind::TimeIndex)).await?;
-            self.txn_index.sync(disk, || self.path(FileKind::TxnIndex)).await?;
+            self.time_index
+                .sync(disk, || self.path(FileKind::TimeIndex))
+                .await?;
+            self.txn_index
+                .sync(disk, || self.path(FileKind::TxnIndex))
+                .await?;
         }
         Ok(())
     }
@@ -143,7 +158,9 @@ impl Segment {
     pub(crate) async fn write_indexes(&self) -> io::Result<()> {
         let disk = self.home.disk();
         self.index.write(disk, || self.path(FileKind::Index)).await?;
-        self.time_index.write(disk, || self.path(FileKind::TimeIndex)).await?;
+        self.time_index
+            .write(disk, || self.path(FileKind::TimeIndex))
+            .await?;
         self.txn_index.write(disk, || self.path(FileKind::TxnIndex)).await
     }
 
@@ -161,8 +178,13 @@ impl Segment {
     /// Where a batch begins that lies at or below `target`, by the index.
     pub(crate) async fn position_at_or_below(&self, target: Offset) -> io::Result<u64> {
         let base = self.base;
-        let below = |e: &[u8; offset_index::ENTRY_SIZE]| offset_index::entry(e, base, 0).is_some_and(|e| e.offset <= target);
-        let found = self.index.last_at_most(self.home.disk(), || self.path(FileKind::Index), below).await?;
+        let below = |e: &[u8; offset_index::ENTRY_SIZE]| {
+            offset_index::entry(e, base, 0).is_some_and(|e| e.offset <= target)
+        };
+        let found = self
+            .index
+            .last_at_most(self.home.disk(), || self.path(FileKind::Index), below)
+            .await?;
         let entry = found.and_then(|(_, entry)| offset_index::entry(&entry, base, 0));
         Ok(entry.map_or(0, |e| u64::from(e.position)))
     }
@@ -177,15 +199,24 @@ impl Segment {
         let found = self.index.last_at_most(self.home.disk(), path, below).await?;
         let next = found.map_or(0, |(n, _)| n + 1);
         let entry = self.index.entry(self.home.disk(), path, next).await?;
-        Ok(entry.and_then(|entry| offset_index::entry(&entry, base, 0)).map(|e| e.offset.saturating_add(1)))
+        Ok(entry
+            .and_then(|entry| offset_index::entry(&entry, base, 0))
+            .map(|e| e.offset.saturating_add(1)))
     }
 
     /// The offset from which on batches may have a timestamp of at least `timestamp`, by the time index.
     pub(crate) async fn offset_for_time(&self, timestamp: i64) -> io::Result<Offset> {
         let base = self.base;
-        let below = |e: &[u8; time_index::ENTRY_SIZE]| time_index::entry(e, base, 0).is_some_and(|e| e.timestamp < timestamp);
-        let found = self.time_index.last_at_most(self.home.disk(), || self.path(FileKind::TimeIndex), below).await?;
-        Ok(found.and_then(|(_, entry)| time_index::entry(&entry, base, 0)).map_or(base, |e| e.offset))
+        let below = |e: &[u8; time_index::ENTRY_SIZE]| {
+            time_index::entry(e, base, 0).is_some_and(|e| e.timestamp < timestamp)
+        };
+        let found = self
+            .time_index
+            .last_at_most(self.home.disk(), || self.path(FileKind::TimeIndex), below)
+            .await?;
+        Ok(found
+            .and_then(|(_, entry)| time_index::entry(&entry, base, 0))
+            .map_or(base, |e| e.offset))
     }
 
     /// Closes what nobody used since the last call.

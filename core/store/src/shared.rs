@@ -99,7 +99,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(partition: TopicPartition, topic_id: Uuid, home: Arc<Home>, log: &Log, segments: Vec<Arc<Segment>>) -> Self {
+    pub(crate) fn new(
+        partition: TopicPartition,
+        topic_id: Uuid,
+        home: Arc<Home>,
+        log: &Log,
+        segments: Vec<Arc<Segment>>,
+    ) -> Self {
         let view = View {
             offsets: Offsets::default(),
             segments,
@@ -150,14 +156,26 @@ impl Shared {
             if to <= view.offsets.recovery_point {
                 return Ok(view.offsets.recovery_point);
             }
-            let first = view.segments.partition_point(|s| s.base <= view.offsets.recovery_point).saturating_sub(1);
-            let segments: Vec<_> = view.segments.iter().skip(first).take_while(|s| s.base < to).cloned().collect();
+            let first = view
+                .segments
+                .partition_point(|s| s.base <= view.offsets.recovery_point)
+                .saturating_sub(1);
+            let segments: Vec<_> = view
+                .segments
+                .iter()
+                .skip(first)
+                .take_while(|s| s.base < to)
+                .cloned()
+                .collect();
             (segments, to, view.cuts)
         };
         let active = self.view().segments.last().map(|s| s.base);
         for (i, segment) in segments.iter().enumerate() {
             let closed = active != Some(segment.base);
-            dir.io("flushing a segment", self.forgive_gone(segment.sync(closed).await))?;
+            dir.io(
+                "flushing a segment",
+                self.forgive_gone(segment.sync(closed).await),
+            )?;
             if i > 0 {
                 self.sync_snapshot(segment.base).await?;
             }
@@ -176,7 +194,10 @@ impl Shared {
             (valid, view.offsets.recovery_point)
         };
         if moved.0 {
-            dir.env.observe(|| Event::Flushed { partition: self.partition.clone(), offset: to });
+            dir.env.observe(|| Event::Flushed {
+                partition: self.partition.clone(),
+                offset: to,
+            });
         }
         Ok(moved.1)
     }
@@ -184,12 +205,16 @@ impl Shared {
     fn next_base(&self, base: Option<Offset>) -> Option<Offset> {
         let view = self.view();
         let base = base?;
-        view.segments.get(view.segments.partition_point(|s| s.base <= base)).map(|s| s.base)
+        view.segments
+            .get(view.segments.partition_point(|s| s.base <= base))
+            .map(|s| s.base)
     }
 
     /// The producer snapshot that a roll wrote: without it, recovery would have to read older segments again.
     pub(crate) async fn sync_snapshot(&self, offset: Offset) -> Result<(), StorageError> {
-        let path = self.home.file(offset, ottla_log::format::file_name::FileKind::Snapshot);
+        let path = self
+            .home
+            .file(offset, ottla_log::format::file_name::FileKind::Snapshot);
         let result = match self.home.disk().open(&path, ottla_io::OpenOptions::Write).await {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(e),
@@ -214,7 +239,10 @@ impl Shared {
         let epochs = self.view().epochs.clone();
         let path = self.home.folder().join(names::LEADER_EPOCHS);
         let text = epoch_file::write(&epochs);
-        self.home.dir.io("writing leader epochs", files::replace(self.home.disk(), &path, Bytes::from(text)).await)
+        self.home.dir.io(
+            "writing leader epochs",
+            files::replace(self.home.disk(), &path, Bytes::from(text)).await,
+        )
     }
 
     /// Makes the names of new segments durable.
@@ -222,7 +250,10 @@ impl Shared {
         if !self.names_unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
-        self.home.dir.io("syncing a folder", self.home.disk().sync_dir(&self.home.folder()).await)
+        self.home.dir.io(
+            "syncing a folder",
+            self.home.disk().sync_dir(&self.home.folder()).await,
+        )
     }
 }
 

@@ -28,10 +28,18 @@ impl LogReader {
     pub async fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampOffset>, ReadError> {
         self.check()?;
         let (segments, start) = self.segments();
-        for segment in segments.iter().filter(|s| s.max_timestamp().timestamp >= timestamp) {
-            let from = segment.offset_for_time(timestamp).await.map_err(|e| self.failed(e))?;
+        for segment in segments
+            .iter()
+            .filter(|s| s.max_timestamp().timestamp >= timestamp)
+        {
+            let from = segment
+                .offset_for_time(timestamp)
+                .await
+                .map_err(|e| self.failed(e))?;
             let wanted = |at: i64, offset: Offset| at >= timestamp && offset >= start;
-            let found = first_record(segment, from, timestamp, &wanted).await.map_err(|e| self.failed(e))?;
+            let found = first_record(segment, from, timestamp, &wanted)
+                .await
+                .map_err(|e| self.failed(e))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -45,11 +53,18 @@ impl LogReader {
         let (segments, start) = self.segments();
         // The first of equals: `max_by_key` would take the last.
         let best = segments.iter().rev().max_by_key(|s| s.max_timestamp().timestamp);
-        let Some(segment) = best.filter(|s| s.max_timestamp().timestamp >= 0) else { return Ok(None) };
+        let Some(segment) = best.filter(|s| s.max_timestamp().timestamp >= 0) else {
+            return Ok(None);
+        };
         let timestamp = segment.max_timestamp().timestamp;
-        let from = segment.offset_for_time(timestamp).await.map_err(|e| self.failed(e))?;
+        let from = segment
+            .offset_for_time(timestamp)
+            .await
+            .map_err(|e| self.failed(e))?;
         let wanted = |at: i64, offset: Offset| at >= timestamp && offset >= start;
-        first_record(segment, from, timestamp, &wanted).await.map_err(|e| self.failed(e))
+        first_record(segment, from, timestamp, &wanted)
+            .await
+            .map_err(|e| self.failed(e))
     }
 
     fn segments(&self) -> (Vec<Arc<Segment>>, Offset) {
@@ -85,13 +100,21 @@ async fn in_batch(
     let file = segment.file().await?;
     let (read, bytes) = read_exact_at(&*file, place.position, BytesMut::new(), place.size as usize).await;
     read?;
-    let bad = |e: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, format!("position {}: {e}", place.position));
+    let bad = |e: &dyn std::fmt::Display| {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("position {}: {e}", place.position),
+        )
+    };
     let batch = BatchRef::first(&bytes).map_err(|e| bad(&e))?;
     let header = *batch.header();
     if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
         // All records of such a batch have one time.
         let offset = header.base_offset;
-        return Ok(wanted(header.max_timestamp, offset).then_some(TimestampOffset { timestamp: header.max_timestamp, offset }));
+        return Ok(wanted(header.max_timestamp, offset).then_some(TimestampOffset {
+            timestamp: header.max_timestamp,
+            offset,
+        }));
     }
     let mut decompressor = Decompressor::new(Limits::default());
     let mut records = batch.records_with(&mut decompressor).map_err(|e| bad(&e))?;
@@ -100,7 +123,10 @@ async fn in_batch(
         let at = header.base_timestamp.saturating_add(record.timestamp_delta);
         let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
         if wanted(at, offset) {
-            return Ok(Some(TimestampOffset { timestamp: at, offset }));
+            return Ok(Some(TimestampOffset {
+                timestamp: at,
+                offset,
+            }));
         }
     }
     Ok(None)

@@ -32,7 +32,10 @@ impl LogWriter {
         if self.log.high_watermark() != before {
             self.publish();
             let offset = self.log.high_watermark();
-            self.env.observe(|| Event::HighWatermark { partition: self.shared.partition.clone(), offset });
+            self.env.observe(|| Event::HighWatermark {
+                partition: self.shared.partition.clone(),
+                offset,
+            });
         }
     }
 
@@ -62,7 +65,8 @@ impl LogWriter {
 
     /// Takes note of a flush that a reader has done. Every other operation does so too.
     pub fn flushed(&mut self, offset: Offset) {
-        self.log.flushed(offset.min(self.shared.view().offsets.recovery_point));
+        self.log
+            .flushed(offset.min(self.shared.view().offsets.recovery_point));
     }
 
     /// Retention, idle producers, idle files. Due every `log.retention.check.interval.ms`.
@@ -85,7 +89,12 @@ impl LogWriter {
     }
 
     /// The log begins at `offset` from now on; lower values than before change nothing.
-    pub async fn move_start(&mut self, offset: Offset, cause: StartCause, now: Time) -> Result<(), StoreError> {
+    pub async fn move_start(
+        &mut self,
+        offset: Offset,
+        cause: StartCause,
+        now: Time,
+    ) -> Result<(), StoreError> {
         self.enter()?;
         let moved = self.log.move_start(offset, cause, &mut self.effects);
         let result = match moved {
@@ -99,7 +108,8 @@ impl LogWriter {
     /// Closes the active segment, unless it is empty, and begins a new one.
     pub async fn roll(&mut self, now: Time) -> Result<(), StoreError> {
         self.enter()?;
-        self.log.roll(self.log.end(), RollReason::Asked, now, &mut self.effects)?;
+        self.log
+            .roll(self.log.end(), RollReason::Asked, now, &mut self.effects)?;
         let result = self.carry_out_plain(now).await;
         self.leave_unless_broken(&result);
         result
@@ -121,7 +131,10 @@ impl LogWriter {
         self.leave_unless_broken(&result);
         result?;
         let offset = self.log.end();
-        self.env.observe(|| Event::Truncated { partition: self.shared.partition.clone(), offset });
+        self.env.observe(|| Event::Truncated {
+            partition: self.shared.partition.clone(),
+            offset,
+        });
         Ok(offset)
     }
 
@@ -131,7 +144,10 @@ impl LogWriter {
         let result = self.start_anew(offset, now).await;
         self.leave_unless_broken(&result);
         result?;
-        self.env.observe(|| Event::Truncated { partition: self.shared.partition.clone(), offset });
+        self.env.observe(|| Event::Truncated {
+            partition: self.shared.partition.clone(),
+            offset,
+        });
         Ok(())
     }
 
@@ -157,60 +173,126 @@ impl LogWriter {
     }
 
     async fn cut_at(&mut self, offset: Offset, now: Time) -> Result<(), StoreError> {
-        let Some(state) = self.log.segment_to_cut(offset).copied() else { return Ok(()) };
+        let Some(state) = self.log.segment_to_cut(offset).copied() else {
+            return Ok(());
+        };
         let kept = self.indexes_below(&state, offset).await?;
         let home = self.shared.home.clone();
         let producers = self.producers_before(&state, offset.min(state.base), now).await?;
-        let segment = self.shared.view().segment_of(state.base).map(|(segment, _)| segment);
+        let segment = self
+            .shared
+            .view()
+            .segment_of(state.base)
+            .map(|(segment, _)| segment);
         let Some(segment) = segment else { return Ok(()) };
         let file = home.dir.io("opening a segment", segment.file().await)?;
         let carried = Carried::new(EpochCache::default(), producers);
-        let scan = SegmentScan::new(ScanConfig::cut(&self.cfg, offset), kept.0, u64::from(state.size), 0, carried);
+        let scan = SegmentScan::new(
+            ScanConfig::cut(&self.cfg, offset),
+            kept.0,
+            u64::from(state.size),
+            0,
+            carried,
+        );
         let report = replay::run(&home.dir, &*file, scan, Depth::Headers).await?;
         let mut kept_state = report.state;
         kept_state.bytes_since_index = kept_state.size.saturating_sub(kept.1);
-        let end = if report.cut.is_some() { report.end.min(offset) } else { report.end };
-        self.cut(Truncation { end, segment: kept_state, producers: report.carried.producers }, now).await
+        let end = if report.cut.is_some() {
+            report.end.min(offset)
+        } else {
+            report.end
+        };
+        self.cut(
+            Truncation {
+                end,
+                segment: kept_state,
+                producers: report.carried.producers,
+            },
+            now,
+        )
+        .await
     }
 
     /// The segment's state with the index entries that lie below `offset`, and the position of the last one.
-    async fn indexes_below(&self, state: &SegmentState, offset: Offset) -> Result<(SegmentState, u32), StoreError> {
+    async fn indexes_below(
+        &self,
+        state: &SegmentState,
+        offset: Offset,
+    ) -> Result<(SegmentState, u32), StoreError> {
         let dir = &self.shared.home.dir;
         let base = state.base;
-        let Some((segment, _)) = self.shared.view().segment_of(base) else { return Ok((*state, 0)) };
-        let below = |e: &[u8; offset_index::ENTRY_SIZE]| offset_index::entry(e, base, 0).is_some_and(|e| e.offset < offset);
-        let last = segment.index.last_at_most(dir.disk(), || segment.path(FileKind::Index), below).await;
+        let Some((segment, _)) = self.shared.view().segment_of(base) else {
+            return Ok((*state, 0));
+        };
+        let below = |e: &[u8; offset_index::ENTRY_SIZE]| {
+            offset_index::entry(e, base, 0).is_some_and(|e| e.offset < offset)
+        };
+        let last = segment
+            .index
+            .last_at_most(dir.disk(), || segment.path(FileKind::Index), below)
+            .await;
         let last = dir.io("reading an index", last)?;
-        let below = |e: &[u8; time_index::ENTRY_SIZE]| time_index::entry(e, base, 0).is_some_and(|e| e.offset < offset);
-        let last_time = segment.time_index.last_at_most(dir.disk(), || segment.path(FileKind::TimeIndex), below).await;
+        let below = |e: &[u8; time_index::ENTRY_SIZE]| {
+            time_index::entry(e, base, 0).is_some_and(|e| e.offset < offset)
+        };
+        let last_time = segment
+            .time_index
+            .last_at_most(dir.disk(), || segment.path(FileKind::TimeIndex), below)
+            .await;
         let last_time = dir.io("reading an index", last_time)?;
-        let mut kept = SegmentState { size: state.size, first_timestamp: state.first_timestamp, ..SegmentState::new(base, state.created) };
+        let mut kept = SegmentState {
+            size: state.size,
+            first_timestamp: state.first_timestamp,
+            ..SegmentState::new(base, state.created)
+        };
         kept.modified = state.modified;
         kept.index_entries = last.map_or(0, |(n, _)| n + 1);
         kept.time_entries = last_time.map_or(0, |(n, _)| n + 1);
         if let Some(entry) = last_time.and_then(|(_, entry)| time_index::entry(&entry, base, 0)) {
             (kept.last_time, kept.max_timestamp) = (entry, entry);
         }
-        let position = last.and_then(|(_, entry)| offset_index::entry(&entry, base, 0)).map_or(0, |e| e.position);
+        let position = last
+            .and_then(|(_, entry)| offset_index::entry(&entry, base, 0))
+            .map_or(0, |e| e.position);
         Ok((kept, position))
     }
 
     /// The producer table as of `end`, which lies in the segment `state` or at its begin.
-    pub(crate) async fn producers_at(&self, end: Offset, state: &SegmentState) -> Result<Producers, StoreError> {
+    pub(crate) async fn producers_at(
+        &self,
+        end: Offset,
+        state: &SegmentState,
+    ) -> Result<Producers, StoreError> {
         let producers = self.producers_before(state, end, state.modified).await?;
         if producers.end() >= end || state.size == 0 {
             return Ok(producers);
         }
         let home = &self.shared.home;
-        let Some((segment, _)) = self.shared.view().segment_of(state.base) else { return Ok(producers) };
+        let Some((segment, _)) = self.shared.view().segment_of(state.base) else {
+            return Ok(producers);
+        };
         let file = home.dir.io("opening a segment", segment.file().await)?;
         let carried = Carried::new(EpochCache::default(), producers);
-        let scan = SegmentScan::new(ScanConfig::cut(&self.cfg, end), *state, u64::from(state.size), 0, carried);
-        Ok(replay::run(&home.dir, &*file, scan, Depth::Headers).await?.carried.producers)
+        let scan = SegmentScan::new(
+            ScanConfig::cut(&self.cfg, end),
+            *state,
+            u64::from(state.size),
+            0,
+            carried,
+        );
+        Ok(replay::run(&home.dir, &*file, scan, Depth::Headers)
+            .await?
+            .carried
+            .producers)
     }
 
     /// The producer table before the segment `state`, or by a snapshot in it that is not above `limit`.
-    async fn producers_before(&self, state: &SegmentState, limit: Offset, now: Time) -> Result<Producers, StoreError> {
+    async fn producers_before(
+        &self,
+        state: &SegmentState,
+        limit: Offset,
+        now: Time,
+    ) -> Result<Producers, StoreError> {
         let home = &self.shared.home;
         let segments = self.log.segments().list();
         let first = segments.first().map_or(state.base, |s| s.base);
@@ -218,11 +300,22 @@ impl LogWriter {
         let from = producers.end();
         let above = segments.partition_point(|s| s.base <= from).saturating_sub(1);
         for before in segments.iter().skip(above).take_while(|s| s.base < state.base) {
-            let Some((segment, _)) = self.shared.view().segment_of(before.base) else { continue };
+            let Some((segment, _)) = self.shared.view().segment_of(before.base) else {
+                continue;
+            };
             let file = home.dir.io("opening a segment", segment.file().await)?;
             let carried = Carried::new(EpochCache::default(), producers);
-            let scan = SegmentScan::new(ScanConfig::replay(&self.cfg), *before, u64::from(before.size), 0, carried);
-            producers = replay::run(&home.dir, &*file, scan, Depth::Headers).await?.carried.producers;
+            let scan = SegmentScan::new(
+                ScanConfig::replay(&self.cfg),
+                *before,
+                u64::from(before.size),
+                0,
+                carried,
+            );
+            producers = replay::run(&home.dir, &*file, scan, Depth::Headers)
+                .await?
+                .carried
+                .producers;
         }
         Ok(producers)
     }

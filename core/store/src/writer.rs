@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::{Env, write_all_at};
-use ottla_log::{AppendInfo, Appended, BatchMeta, Effect, EndTxn, Log, LogConfig, Origin, SegmentState, Truncation};
+use ottla_log::{
+    AppendInfo, Appended, BatchMeta, Effect, EndTxn, Log, LogConfig, Origin, SegmentState, Truncation,
+};
 use ottla_types::{Epoch, Event, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::records::{BatchRef, EndTxnMarker, HEADER_SIZE, patch};
 
@@ -97,7 +99,13 @@ pub struct LogWriter {
 }
 
 impl LogWriter {
-    pub(crate) fn new(shared: Arc<Shared>, log: Log, cfg: LogConfig, active: Arc<Segment>, delete_delay_ms: u64) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        log: Log,
+        cfg: LogConfig,
+        active: Arc<Segment>,
+        delete_delay_ms: u64,
+    ) -> Self {
         LogWriter {
             env: shared.home.dir.env.clone(),
             shared,
@@ -121,7 +129,9 @@ impl LogWriter {
 
     /// A reader of this log.
     pub fn reader(&self) -> LogReader {
-        LogReader { shared: self.shared.clone() }
+        LogReader {
+            shared: self.shared.clone(),
+        }
     }
 
     /// The partition.
@@ -162,7 +172,11 @@ impl LogWriter {
         let appended = match appended {
             Ok((appended @ Appended::Duplicate { .. }, buffer)) => {
                 self.busy = false;
-                return Ok(Append { appended, flush_to: None, buffer });
+                return Ok(Append {
+                    appended,
+                    flush_to: None,
+                    buffer,
+                });
             }
             Ok((appended, _)) => appended,
             Err(error) => {
@@ -173,13 +187,19 @@ impl LogWriter {
         self.write_queue(info.now).await.1?;
         let buffer = self.bufs.pop().and_then(|bytes| bytes.try_into_mut().ok());
         self.bufs.clear();
-        Ok(Append { appended, flush_to: self.flush_wanted.take(), buffer })
+        Ok(Append {
+            appended,
+            flush_to: self.flush_wanted.take(),
+            buffer,
+        })
     }
 
     /// Appends batches that wait together, in one write if they go into one segment. Each has its own result; a refused one does not
     /// hold up the others.
     pub async fn append_all(&mut self, batches: Vec<Batch>) -> Vec<Result<Append, AppendError>> {
-        let Some(now) = batches.first().map(|b| b.info.now) else { return Vec::new() };
+        let Some(now) = batches.first().map(|b| b.info.now) else {
+            return Vec::new();
+        };
         if let Err(error) = self.begin(batches.iter().map(|b| b.bytes.len()).sum()).await {
             return batches.iter().map(|_| Err(error.clone())).collect();
         }
@@ -192,7 +212,11 @@ impl LogWriter {
                 queued.push(results.len());
             }
             let stop = matches!(result, Err(AppendError::Violation(_)));
-            results.push(result.map(|(appended, buffer)| Append { appended, flush_to: None, buffer }));
+            results.push(result.map(|(appended, buffer)| Append {
+                appended,
+                flush_to: None,
+                buffer,
+            }));
             if stop {
                 return results;
             }
@@ -215,7 +239,12 @@ impl LogWriter {
 
     /// Appends batches whose offsets and epochs are set: what a follower fetched, or the metadata log's leader wrote. Checksums are
     /// verified. A cut last batch, as a Fetch response may end with, is left out. Returns the new log end.
-    pub async fn append_as_is(&mut self, batches: BytesMut, epoch: Epoch, now: Time) -> Result<Append, AppendError> {
+    pub async fn append_as_is(
+        &mut self,
+        batches: BytesMut,
+        epoch: Epoch,
+        now: Time,
+    ) -> Result<Append, AppendError> {
         let mut bytes = batches;
         self.begin(bytes.len()).await?;
         let mut last = None;
@@ -238,22 +267,39 @@ impl LogWriter {
         result?;
         match (refused, last) {
             (Some(error), _) => Err(error),
-            (None, Some(appended)) => Ok(Append { appended, flush_to: self.flush_wanted.take(), buffer: None }),
+            (None, Some(appended)) => Ok(Append {
+                appended,
+                flush_to: self.flush_wanted.take(),
+                buffer: None,
+            }),
             (None, None) => Err(AppendError::Invalid("there is no whole batch to append".into())),
         }
     }
 
     /// Queues the first batch of `bytes`; `None` if it isn't whole.
-    fn take_batch(&mut self, bytes: &mut BytesMut, epoch: Epoch, now: Time) -> Result<Option<Appended>, AppendError> {
+    fn take_batch(
+        &mut self,
+        bytes: &mut BytesMut,
+        epoch: Epoch,
+        now: Time,
+    ) -> Result<Option<Appended>, AppendError> {
         let batch = match BatchRef::first(bytes) {
             Ok(batch) => batch,
             Err(ottla_wire::records::BatchError::Truncated { .. }) => return Ok(None),
             Err(error) => return Err(AppendError::Invalid(error.to_string())),
         };
-        batch.verify_crc().map_err(|e| AppendError::Invalid(e.to_string()))?;
+        batch
+            .verify_crc()
+            .map_err(|e| AppendError::Invalid(e.to_string()))?;
         let meta = BatchMeta::from_header(batch.header(), marker(&batch));
         let one = bytes.split_to(batch.size_in_bytes());
-        let info = AppendInfo { batch: meta, origin: Origin::Replication, leader_epoch: epoch, now, verification: None };
+        let info = AppendInfo {
+            batch: meta,
+            origin: Origin::Replication,
+            leader_epoch: epoch,
+            now,
+            verification: None,
+        };
         self.step(one, &info).map(|(appended, _)| Some(appended))
     }
 
@@ -268,7 +314,9 @@ impl LogWriter {
                 other => {
                     self.busy = false;
                     other?;
-                    return Err(AppendError::DiskFull { dir: dir.path.clone() });
+                    return Err(AppendError::DiskFull {
+                        dir: dir.path.clone(),
+                    });
                 }
             }
         }
@@ -280,7 +328,10 @@ impl LogWriter {
         let dir = &self.shared.home.dir;
         dir.check()?;
         if self.busy {
-            return Err(dir.fail(format!("a write to {} was abandoned half-way", self.shared.partition)));
+            return Err(dir.fail(format!(
+                "a write to {} was abandoned half-way",
+                self.shared.partition
+            )));
         }
         self.busy = true;
         self.log.flushed(self.shared.view().offsets.recovery_point);
@@ -293,20 +344,48 @@ impl LogWriter {
     }
 
     /// Lets the log give the batch its offsets, and queues it for writing. Gives the buffer of a duplicate back.
-    fn step(&mut self, mut bytes: BytesMut, info: &AppendInfo) -> Result<(Appended, Option<BytesMut>), AppendError> {
+    fn step(
+        &mut self,
+        mut bytes: BytesMut,
+        info: &AppendInfo,
+    ) -> Result<(Appended, Option<BytesMut>), AppendError> {
         if bytes.len() != info.batch.size as usize || bytes.len() < HEADER_SIZE {
-            let text = format!("{} bytes are not the batch of {} bytes that was announced", bytes.len(), info.batch.size);
+            let text = format!(
+                "{} bytes are not the batch of {} bytes that was announced",
+                bytes.len(),
+                info.batch.size
+            );
             return Err(AppendError::Invalid(text));
         }
-        let (end, active) = (self.log.end(), *self.log.active().map_err(AppendError::Violation)?);
+        let (end, active) = (
+            self.log.end(),
+            *self.log.active().map_err(AppendError::Violation)?,
+        );
         let appended = self.log.append(&self.cfg, info, &mut self.effects)?;
-        let Appended::Written { base_offset, last_offset, leader_epoch, .. } = appended else {
+        let Appended::Written {
+            base_offset,
+            last_offset,
+            leader_epoch,
+            ..
+        } = appended
+        else {
             return Ok((appended, Some(bytes)));
         };
-        let patched = patch::base_offset(&mut bytes, base_offset).and_then(|()| patch::leader_epoch(&mut bytes, leader_epoch));
+        let patched = patch::base_offset(&mut bytes, base_offset)
+            .and_then(|()| patch::leader_epoch(&mut bytes, leader_epoch));
         patched.map_err(|e| AppendError::Invalid(e.to_string()))?;
-        let batch = BatchMeta { base_offset, last_offset, leader_epoch, ..info.batch };
-        self.queue.push(Queued { bytes: bytes.freeze(), batch, end, active });
+        let batch = BatchMeta {
+            base_offset,
+            last_offset,
+            leader_epoch,
+            ..info.batch
+        };
+        self.queue.push(Queued {
+            bytes: bytes.freeze(),
+            batch,
+            end,
+            active,
+        });
         Ok((appended, None))
     }
 
@@ -335,7 +414,11 @@ impl LogWriter {
     /// The next queued batch goes to the end of the group.
     pub(crate) fn enqueue(&mut self, segment: Offset, position: u32) {
         if self.group.count == 0 {
-            self.group = Group { segment, position: u64::from(position), count: 0 };
+            self.group = Group {
+                segment,
+                position: u64::from(position),
+                count: 0,
+            };
         }
         self.group.count += 1;
     }
@@ -355,7 +438,12 @@ impl LogWriter {
         segment.touched();
         let mut bufs = std::mem::take(&mut self.bufs);
         bufs.clear();
-        bufs.extend(self.queue.iter_mut().take(count).map(|q| std::mem::take(&mut q.bytes)));
+        bufs.extend(
+            self.queue
+                .iter_mut()
+                .take(count)
+                .map(|q| std::mem::take(&mut q.bytes)),
+        );
         let (result, bufs) = write_all_at(&*file, self.group.position, bufs).await;
         self.bufs = bufs;
         if let Err(e) = result {
@@ -371,7 +459,12 @@ impl LogWriter {
         let mut view = self.shared.view();
         for queued in self.queue.iter().take(self.group.count) {
             let batch = &queued.batch;
-            view.recent.push(Place { base: batch.base_offset, last: batch.last_offset, position, size: batch.size });
+            view.recent.push(Place {
+                base: batch.base_offset,
+                last: batch.last_offset,
+                position,
+                size: batch.size,
+            });
             position += u64::from(batch.size);
         }
         if let Some(state) = state {
@@ -407,15 +500,27 @@ impl LogWriter {
         self.full = true;
         self.effects.clear();
         self.index_write_due = false;
-        let full = AppendError::DiskFull { dir: self.shared.home.dir.path.clone() };
-        let Some(first) = self.queue.first() else { return Err(full) };
+        let full = AppendError::DiskFull {
+            dir: self.shared.home.dir.path.clone(),
+        };
+        let Some(first) = self.queue.first() else {
+            return Err(full);
+        };
         let end = first.end;
         let segment = match first.active {
             state if state.base == self.active.base => state,
             _ => SegmentState::new(self.active.base, now),
         };
         let producers = self.producers_at(end, &segment).await?;
-        self.cut(Truncation { end, segment, producers }, now).await?;
+        self.cut(
+            Truncation {
+                end,
+                segment,
+                producers,
+            },
+            now,
+        )
+        .await?;
         Err(full)
     }
 }
@@ -431,7 +536,10 @@ pub(crate) enum WriteError {
 impl WriteError {
     fn from_io(dir: &LogDir, what: &str, error: io::Error) -> Self {
         use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};
-        if matches!(error.kind(), StorageFull | QuotaExceeded | WriteZero | FileTooLarge) {
+        if matches!(
+            error.kind(),
+            StorageFull | QuotaExceeded | WriteZero | FileTooLarge
+        ) {
             return WriteError::Full;
         }
         WriteError::Store(StoreError::Storage(dir.fail(format!("{what}: {error}"))))
@@ -458,5 +566,8 @@ pub(crate) fn marker(batch: &BatchRef<'_>) -> Option<EndTxn> {
     }
     let record = batch.records().next()?.ok()?;
     let marker = EndTxnMarker::from_record(record.key?, record.value?)?;
-    Some(EndTxn { commit: marker.committed, coordinator_epoch: marker.coordinator_epoch })
+    Some(EndTxn {
+        commit: marker.committed,
+        coordinator_epoch: marker.coordinator_epoch,
+    })
 }

@@ -1,5 +1,6 @@
 //! What can be tried by name: each scenario with the plans that suit it. A new one is a file here and a line in [`all`].
 
+pub mod broker;
 pub mod echo;
 
 use std::future::Future;
@@ -43,7 +44,7 @@ impl Scenario {
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    vec![echo::ECHO]
+    vec![broker::BROKER, echo::ECHO]
 }
 
 /// The scenario of this name.

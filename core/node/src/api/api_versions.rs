@@ -3,7 +3,9 @@
 use ottla_rpc::Reply;
 use ottla_types::ErrorCode;
 use ottla_wire::messages::api_versions_request::ApiVersionsRequest;
-use ottla_wire::messages::api_versions_response::{ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey};
+use ottla_wire::messages::api_versions_response::{
+    ApiVersion, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use ottla_wire::{ApiKey, Message};
 
 use crate::Node;
@@ -18,20 +20,37 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
         request.version = 0;
         return request.answer(&ApiVersionsResponse {
             error_code: ErrorCode::UnsupportedVersion.code(),
-            api_keys: vec![ApiVersion { api_key: ApiKey::ApiVersions.id(), min_version: low, max_version: high }],
+            api_keys: vec![ApiVersion {
+                api_key: ApiKey::ApiVersions.id(),
+                min_version: low,
+                max_version: high,
+            }],
             ..Default::default()
         });
     }
     let body = ApiVersionsRequest::decode(&mut request.body, request.version)?;
-    let named = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
-    let valid = request.version < 3 || named(body.client_software_name) && named(body.client_software_version);
+    let named = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    };
+    let valid =
+        request.version < 3 || named(body.client_software_name) && named(body.client_software_version);
     if !valid {
-        return request.answer(&ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() });
+        return request.answer(&ApiVersionsResponse {
+            error_code: ErrorCode::InvalidRequest.code(),
+            ..Default::default()
+        });
     }
     let image = node.image();
     let api_keys = ApiKey::ALL.iter().filter_map(|key| {
         let (min_version, max_version) = api::announced(*key)?;
-        Some(ApiVersion { api_key: key.id(), min_version, max_version })
+        Some(ApiVersion {
+            api_key: key.id(),
+            min_version,
+            max_version,
+        })
     });
     request.answer(&ApiVersionsResponse {
         api_keys: api_keys.collect(),
@@ -40,7 +59,11 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
         finalized_features: image
             .features()
             .iter()
-            .map(|(name, level)| FinalizedFeatureKey { name, max_version_level: *level, min_version_level: *level })
+            .map(|(name, level)| FinalizedFeatureKey {
+                name,
+                max_version_level: *level,
+                min_version_level: *level,
+            })
             .collect(),
         ..Default::default()
     })
@@ -49,5 +72,11 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
 /// Below version 4 a feature whose range begins at 0 must not be shown: older clients refuse it (KAFKA-17011).
 fn supported(version: i16) -> Vec<SupportedFeatureKey<'static>> {
     let shown = SUPPORTED.iter().filter(|f| version >= 4 || f.min > 0);
-    shown.map(|f| SupportedFeatureKey { name: f.name, min_version: f.min, max_version: f.max }).collect()
+    shown
+        .map(|f| SupportedFeatureKey {
+            name: f.name,
+            min_version: f.min,
+            max_version: f.max,
+        })
+        .collect()
 }

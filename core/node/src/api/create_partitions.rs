@@ -6,7 +6,9 @@ use ottla_metadata::controller::{ApiError, CreatePartitionsTopic, create_partiti
 use ottla_rpc::Reply;
 use ottla_types::ErrorCode;
 use ottla_wire::messages::create_partitions_request::CreatePartitionsRequest;
-use ottla_wire::messages::create_partitions_response::{CreatePartitionsResponse, CreatePartitionsTopicResult};
+use ottla_wire::messages::create_partitions_response::{
+    CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
 
 use crate::Node;
 use crate::dispatch::{Reject, Request};
@@ -21,7 +23,10 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         .topics
         .iter()
         .map(|t| {
-            let assignments = t.assignments.as_ref().map(|all| all.iter().map(|a| a.broker_ids.clone()).collect());
+            let assignments = t
+                .assignments
+                .as_ref()
+                .map(|all| all.iter().map(|a| a.broker_ids.clone()).collect());
             (t.name.to_string(), t.count, assignments)
         })
         .collect();
@@ -38,15 +43,31 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
             .collect();
         let (image, mut draw) = planner.parts();
         let (records, results) = create_partitions(image, &topics, validate_only, &mut draw)?;
-        Ok((records, results.into_iter().map(|(name, result)| (name.to_string(), result)).collect()))
+        Ok((
+            records,
+            results
+                .into_iter()
+                .map(|(name, result)| (name.to_string(), result))
+                .collect(),
+        ))
     });
     let results: Result<Vec<(String, Result<(), ApiError>)>, ApiError> = change.await;
     let results = results.unwrap_or_else(|e| names.into_iter().map(|name| (name, Err(e.clone()))).collect());
-    let messages: Vec<Option<String>> = results.iter().map(|(_, r)| r.as_ref().err().map(message)).collect();
-    let results = results.iter().zip(&messages).map(|((name, result), message)| CreatePartitionsTopicResult {
-        name,
-        error_code: result.as_ref().err().map_or(ErrorCode::None, |e| e.code).code(),
-        error_message: message.as_deref(),
-    });
-    request.answer(&CreatePartitionsResponse { results: results.collect(), ..Default::default() })
+    let messages: Vec<Option<String>> = results
+        .iter()
+        .map(|(_, r)| r.as_ref().err().map(message))
+        .collect();
+    let results =
+        results
+            .iter()
+            .zip(&messages)
+            .map(|((name, result), message)| CreatePartitionsTopicResult {
+                name,
+                error_code: result.as_ref().err().map_or(ErrorCode::None, |e| e.code).code(),
+                error_message: message.as_deref(),
+            });
+    request.answer(&CreatePartitionsResponse {
+        results: results.collect(),
+        ..Default::default()
+    })
 }

@@ -7,7 +7,9 @@ use ottla_rpc::Reply;
 use ottla_types::ErrorCode;
 use ottla_types::config::{DescribedConfig, describe_topic};
 use ottla_wire::messages::create_topics_request::CreateTopicsRequest;
-use ottla_wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse};
+use ottla_wire::messages::create_topics_response::{
+    CreatableTopicConfigs, CreatableTopicResult, CreateTopicsResponse,
+};
 
 use crate::Node;
 use crate::dispatch::{Reject, Request};
@@ -44,9 +46,16 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
             assignments: t
                 .assignments
                 .iter()
-                .map(|a| Assignment { partition: a.partition_index, brokers: a.broker_ids.clone() })
+                .map(|a| Assignment {
+                    partition: a.partition_index,
+                    brokers: a.broker_ids.clone(),
+                })
                 .collect(),
-            configs: t.configs.iter().map(|c| (c.name.to_string(), c.value.map(str::to_string))).collect(),
+            configs: t
+                .configs
+                .iter()
+                .map(|c| (c.name.to_string(), c.value.map(str::to_string)))
+                .collect(),
         })
         .collect();
     let names: Vec<String> = topics.iter().map(|t| t.name.clone()).collect();
@@ -55,27 +64,40 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
     let broker = node.broker();
     let described: Vec<Vec<DescribedConfig>> = results
         .iter()
-        .map(|(_, r)| r.as_ref().map(|created| describe_topic(&created.config, &broker)).unwrap_or_default())
+        .map(|(_, r)| {
+            r.as_ref()
+                .map(|created| describe_topic(&created.config, &broker))
+                .unwrap_or_default()
+        })
         .collect();
-    let messages: Vec<String> = results.iter().map(|(_, r)| r.as_ref().err().map(message).unwrap_or_default()).collect();
-    let topics = results.iter().zip(&described).zip(&messages).map(|(((name, result), configs), message)| match result {
-        Ok(created) => CreatableTopicResult {
-            name,
-            topic_id: created.topic_id,
-            num_partitions: created.num_partitions,
-            replication_factor: created.replication_factor,
-            configs: Some(configs.iter().map(config).collect()),
-            ..Default::default()
-        },
-        Err(error) => CreatableTopicResult {
-            name,
-            error_code: error.code.code(),
-            error_message: Some(message),
-            configs: Some(Vec::new()),
-            ..Default::default()
-        },
-    });
-    request.answer(&CreateTopicsResponse { topics: topics.collect(), ..Default::default() })
+    let messages: Vec<String> = results
+        .iter()
+        .map(|(_, r)| r.as_ref().err().map(message).unwrap_or_default())
+        .collect();
+    let topics =
+        results.iter().zip(&described).zip(&messages).map(
+            |(((name, result), configs), message)| match result {
+                Ok(created) => CreatableTopicResult {
+                    name,
+                    topic_id: created.topic_id,
+                    num_partitions: created.num_partitions,
+                    replication_factor: created.replication_factor,
+                    configs: Some(configs.iter().map(config).collect()),
+                    ..Default::default()
+                },
+                Err(error) => CreatableTopicResult {
+                    name,
+                    error_code: error.code.code(),
+                    error_message: Some(message),
+                    configs: Some(Vec::new()),
+                    ..Default::default()
+                },
+            },
+        );
+    request.answer(&CreateTopicsResponse {
+        topics: topics.collect(),
+        ..Default::default()
+    })
 }
 
 fn config(config: &DescribedConfig) -> CreatableTopicConfigs<'_> {
@@ -89,14 +111,25 @@ fn config(config: &DescribedConfig) -> CreatableTopicConfigs<'_> {
 }
 
 /// Creates topics through the controller.
-pub async fn create(node: &Arc<Node>, topics: Vec<NewTopic>, validate_only: bool) -> Result<Results, ApiError> {
+pub async fn create(
+    node: &Arc<Node>,
+    topics: Vec<NewTopic>,
+    validate_only: bool,
+) -> Result<Results, ApiError> {
     let broker = node.broker();
     let config = controller_config(&broker, node.cluster_id());
     let change = node.controller.change(move |planner| {
         let topics: Vec<CreatableTopic<'_>> = topics.iter().map(creatable).collect();
         let (image, mut draw) = planner.parts();
-        let (records, results) = create_topics(image, &config, &Rules(broker), &topics, validate_only, &mut draw)?;
-        Ok((records, results.into_iter().map(|(name, result)| (name.to_string(), result)).collect()))
+        let (records, results) =
+            create_topics(image, &config, &Rules(broker), &topics, validate_only, &mut draw)?;
+        Ok((
+            records,
+            results
+                .into_iter()
+                .map(|(name, result)| (name.to_string(), result))
+                .collect(),
+        ))
     });
     change.await
 }
@@ -107,7 +140,11 @@ fn creatable(topic: &NewTopic) -> CreatableTopic<'_> {
         num_partitions: topic.num_partitions,
         replication_factor: topic.replication_factor,
         assignments: topic.assignments.clone(),
-        configs: topic.configs.iter().map(|(key, value)| (key.as_str(), value.as_deref())).collect(),
+        configs: topic
+            .configs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_deref()))
+            .collect(),
     }
 }
 

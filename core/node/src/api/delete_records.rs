@@ -28,16 +28,29 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
                 error_code: code.code(),
             });
         }
-        topics.push(DeleteRecordsTopicResult { name: topic.name, partitions });
+        topics.push(DeleteRecordsTopicResult {
+            name: topic.name,
+            partitions,
+        });
     }
-    request.answer(&DeleteRecordsResponse { topics, ..Default::default() })
+    request.answer(&DeleteRecordsResponse {
+        topics,
+        ..Default::default()
+    })
 }
 
 async fn delete(node: &Node, topic: &str, wanted: &DeleteRecordsPartition) -> Result<i64, ErrorCode> {
     if crate::topics::is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let partition = node.topics.by_name(topic, wanted.partition_index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = node
+        .topics
+        .by_name(topic, wanted.partition_index)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let result = partition.delete_records(wanted.offset).await;
-    result.unwrap_or(Err(crate::partition::Refused::code(ErrorCode::NotLeaderOrFollower))).map_err(|refused| refused.code)
+    result
+        .unwrap_or(Err(crate::partition::Refused::code(
+            ErrorCode::NotLeaderOrFollower,
+        )))
+        .map_err(|refused| refused.code)
 }

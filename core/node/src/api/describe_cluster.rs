@@ -18,12 +18,17 @@ pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Rejec
     if body.endpoint_type != BROKERS {
         return request.answer(&DescribeClusterResponse {
             error_code: ErrorCode::MismatchedEndpointType.code(),
-            error_message: Some("this listener describes brokers; ask the controller listener for controllers"),
+            error_message: Some(
+                "this listener describes brokers; ask the controller listener for controllers",
+            ),
             ..Default::default()
         });
     }
     let image = node.image();
-    let shown = image.cluster().brokers().filter(|b| !b.fenced || body.include_fenced_brokers);
+    let shown = image
+        .cluster()
+        .brokers()
+        .filter(|b| !b.fenced || body.include_fenced_brokers);
     let brokers = shown.filter_map(|b| {
         let endpoint = b.endpoint(&request.peer.listener)?;
         Some(DescribeClusterBroker {

@@ -18,22 +18,37 @@ use crate::partition::Refused;
 
 pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Reject> {
     let body = DescribeConfigsRequest::decode(&mut request.body, request.version)?;
-    let described: Vec<Result<Vec<DescribedConfig>, Refused>> = body.resources.iter().map(|r| describe(node, r)).collect();
+    let described: Vec<Result<Vec<DescribedConfig>, Refused>> =
+        body.resources.iter().map(|r| describe(node, r)).collect();
     let (synonyms, documentation) = (body.include_synonyms, body.include_documentation);
-    let results = body.resources.iter().zip(&described).map(|(resource, described)| {
-        let (code, message, configs) = match described {
-            Ok(configs) => (ErrorCode::None, None, configs.iter().map(|c| result(c, synonyms, documentation)).collect()),
-            Err(refused) => (refused.code, refused.message.as_deref(), Vec::new()),
-        };
-        DescribeConfigsResult {
-            error_code: code.code(),
-            error_message: message,
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            configs,
-        }
-    });
-    request.answer(&DescribeConfigsResponse { results: results.collect(), ..Default::default() })
+    let results = body
+        .resources
+        .iter()
+        .zip(&described)
+        .map(|(resource, described)| {
+            let (code, message, configs) = match described {
+                Ok(configs) => (
+                    ErrorCode::None,
+                    None,
+                    configs
+                        .iter()
+                        .map(|c| result(c, synonyms, documentation))
+                        .collect(),
+                ),
+                Err(refused) => (refused.code, refused.message.as_deref(), Vec::new()),
+            };
+            DescribeConfigsResult {
+                error_code: code.code(),
+                error_message: message,
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+                configs,
+            }
+        });
+    request.answer(&DescribeConfigsResponse {
+        results: results.collect(),
+        ..Default::default()
+    })
 }
 
 fn describe(node: &Node, resource: &DescribeConfigsResource<'_>) -> Result<Vec<DescribedConfig>, Refused> {
@@ -55,7 +70,12 @@ fn describe(node: &Node, resource: &DescribeConfigsResource<'_>) -> Result<Vec<D
             let text = format!("this is broker {}: ask broker {name} itself", node.node_id());
             return Err(Refused::because(ErrorCode::InvalidRequest, text));
         }
-        _ => return Err(Refused::because(ErrorCode::InvalidRequest, "this kind of resource is not served yet")),
+        _ => {
+            return Err(Refused::because(
+                ErrorCode::InvalidRequest,
+                "this kind of resource is not served yet",
+            ));
+        }
     };
     if let Some(keys) = &resource.configuration_keys {
         all.retain(|config| keys.contains(&config.name.as_str()));
@@ -63,7 +83,11 @@ fn describe(node: &Node, resource: &DescribeConfigsResource<'_>) -> Result<Vec<D
     Ok(all)
 }
 
-fn result(config: &DescribedConfig, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult<'_> {
+fn result(
+    config: &DescribedConfig,
+    synonyms: bool,
+    documentation: bool,
+) -> DescribeConfigsResourceResult<'_> {
     let synonym = |s: &'_ ottla_types::config::DescribedSynonym| s.source.code();
     DescribeConfigsResourceResult {
         name: &config.name,
@@ -75,7 +99,11 @@ fn result(config: &DescribedConfig, synonyms: bool, documentation: bool) -> Desc
             config
                 .synonyms
                 .iter()
-                .map(|s| DescribeConfigsSynonym { name: &s.name, value: s.value.as_deref(), source: synonym(s) })
+                .map(|s| DescribeConfigsSynonym {
+                    name: &s.name,
+                    value: s.value.as_deref(),
+                    source: synonym(s),
+                })
                 .collect()
         } else {
             Vec::new()

@@ -17,7 +17,11 @@ use crate::dispatch::{Reject, Request};
 pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Reject> {
     let body = DescribeTopicPartitionsRequest::decode(&mut request.body, request.version)?;
     let image = node.image();
-    let most = node.broker().max_request_partition_size_limit().min(body.response_partition_limit).max(1);
+    let most = node
+        .broker()
+        .max_request_partition_size_limit()
+        .min(body.response_partition_limit)
+        .max(1);
     let mut left = usize::try_from(most).unwrap_or(1);
     let mut names: Vec<&str> = match body.topics.is_empty() {
         true => image.topics().iter().map(|t| &*t.name).collect(),
@@ -25,12 +29,18 @@ pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Rejec
     };
     names.sort_unstable();
     names.dedup();
-    let (from, first) = body.cursor.as_ref().map_or(("", 0), |c| (c.topic_name, c.partition_index));
+    let (from, first) = body
+        .cursor
+        .as_ref()
+        .map_or(("", 0), |c| (c.topic_name, c.partition_index));
     let mut topics = Vec::new();
     let mut next_cursor = None;
     for name in names.into_iter().filter(|name| *name >= from) {
         if left == 0 {
-            next_cursor = Some(Cursor { topic_name: name, partition_index: 0 });
+            next_cursor = Some(Cursor {
+                topic_name: name,
+                partition_index: 0,
+            });
             break;
         }
         let Some(topic) = image.topics().by_name(name) else {
@@ -43,23 +53,46 @@ pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Rejec
         left -= described.partitions.len();
         topics.push(described);
         if usize::try_from(after).unwrap_or(0) < topic.partitions.size() {
-            next_cursor = Some(Cursor { topic_name: name, partition_index: after });
+            next_cursor = Some(Cursor {
+                topic_name: name,
+                partition_index: after,
+            });
             break;
         }
     }
-    request.answer(&DescribeTopicPartitionsResponse { topics, next_cursor, ..Default::default() })
+    request.answer(&DescribeTopicPartitionsResponse {
+        topics,
+        next_cursor,
+        ..Default::default()
+    })
 }
 
 fn missing(name: &str) -> DescribeTopicPartitionsResponseTopic<'_> {
     let invalid = ottla_metadata::controller::validate_topic_name(name).is_err();
-    let code = if invalid { ErrorCode::InvalidTopicException } else { ErrorCode::UnknownTopicOrPartition };
-    DescribeTopicPartitionsResponseTopic { error_code: code.code(), name: Some(name), ..Default::default() }
+    let code = if invalid {
+        ErrorCode::InvalidTopicException
+    } else {
+        ErrorCode::UnknownTopicOrPartition
+    };
+    DescribeTopicPartitionsResponseTopic {
+        error_code: code.code(),
+        name: Some(name),
+        ..Default::default()
+    }
 }
 
 fn describe(topic: &Topic, begin: i32, most: usize) -> DescribeTopicPartitionsResponseTopic<'_> {
-    let partitions = topic.partitions.iter().filter(|(index, _)| **index >= begin).take(most);
+    let partitions = topic
+        .partitions
+        .iter()
+        .filter(|(index, _)| **index >= begin)
+        .take(most);
     let partitions = partitions.map(|(index, p)| DescribeTopicPartitionsResponsePartition {
-        error_code: if p.leader < 0 { ErrorCode::LeaderNotAvailable.code() } else { 0 },
+        error_code: if p.leader < 0 {
+            ErrorCode::LeaderNotAvailable.code()
+        } else {
+            0
+        },
         partition_index: *index,
         leader_id: p.leader,
         leader_epoch: p.leader_epoch,

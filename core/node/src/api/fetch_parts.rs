@@ -43,9 +43,20 @@ pub struct FetchedTopic<'a> {
 }
 
 /// The whole answer.
-pub fn answer(request: &Request<'_>, error: i16, session: i32, topics: Vec<FetchedTopic<'_>>) -> Result<Reply, Reject> {
+pub fn answer(
+    request: &Request<'_>,
+    error: i16,
+    session: i32,
+    topics: Vec<FetchedTopic<'_>>,
+) -> Result<Reply, Reject> {
     let version = request.version;
-    let mut writer = Writer { bytes: request.begin()?, parts: Vec::new(), more: 0, flexible: version >= 12, version };
+    let mut writer = Writer {
+        bytes: request.begin()?,
+        parts: Vec::new(),
+        more: 0,
+        flexible: version >= 12,
+        version,
+    };
     writer.body(error, session, topics)?;
     Ok(writer.finish())
 }
@@ -74,7 +85,12 @@ impl Writer {
             } else {
                 put_string(&mut self.bytes, topic.name, self.flexible, "Topic")?;
             }
-            put_count(&mut self.bytes, topic.partitions.len(), self.flexible, "Partitions")?;
+            put_count(
+                &mut self.bytes,
+                topic.partitions.len(),
+                self.flexible,
+                "Partitions",
+            )?;
             for partition in topic.partitions {
                 self.partition(partition)?;
             }
@@ -110,7 +126,12 @@ impl Writer {
         if self.version >= 11 {
             put_i32(out, -1);
         }
-        put_count(out, partition.records.as_ref().map_or(0, Part::len), self.flexible, "Records")?;
+        put_count(
+            out,
+            partition.records.as_ref().map_or(0, Part::len),
+            self.flexible,
+            "Records",
+        )?;
         if let Some(records) = partition.records.filter(|records| !records.is_empty()) {
             self.cut(records);
         }
@@ -161,7 +182,9 @@ impl Writer {
         // The length prefix lies in the first part, which nobody else holds.
         let length = ((self.more - 4 + self.bytes.len()) as i32).to_be_bytes();
         if let Some(Part::Bytes(first)) = self.parts.first_mut() {
-            let mut head = std::mem::take(first).try_into_mut().unwrap_or_else(|shared| shared[..].into());
+            let mut head = std::mem::take(first)
+                .try_into_mut()
+                .unwrap_or_else(|shared| shared[..].into());
             if let Some(prefix) = head.first_chunk_mut::<4>() {
                 *prefix = length;
             }

@@ -15,7 +15,11 @@ pub async fn handle(_: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Re
     let body = FindCoordinatorRequest::decode(&mut request.body, request.version)?;
     // Group, transaction, and from version 6 share.
     let known = matches!(body.key_type, 0 | 1) || body.key_type == 2 && request.version >= 6;
-    let code = if known { ErrorCode::CoordinatorNotAvailable } else { ErrorCode::InvalidRequest };
+    let code = if known {
+        ErrorCode::CoordinatorNotAvailable
+    } else {
+        ErrorCode::InvalidRequest
+    };
     if request.version < 4 {
         return request.answer(&FindCoordinatorResponse {
             error_code: code.code(),
@@ -33,5 +37,8 @@ pub async fn handle(_: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Re
         error_message: Some(code.message()),
         ..Default::default()
     });
-    request.answer(&FindCoordinatorResponse { coordinators: coordinators.collect(), ..Default::default() })
+    request.answer(&FindCoordinatorResponse {
+        coordinators: coordinators.collect(),
+        ..Default::default()
+    })
 }

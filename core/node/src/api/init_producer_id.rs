@@ -19,12 +19,24 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         None => None,
     };
     if let Some(code) = refused {
-        return request.answer(&InitProducerIdResponse { error_code: code.code(), producer_epoch: -1, ..Default::default() });
+        return request.answer(&InitProducerIdResponse {
+            error_code: code.code(),
+            producer_epoch: -1,
+            ..Default::default()
+        });
     }
     // Without a transactional id Kafka ignores id and epoch of the request: each call gets a new id at epoch 0.
     let answer = match node.producer_ids.next(node).await {
-        Ok(producer_id) => InitProducerIdResponse { producer_id, producer_epoch: 0, ..Default::default() },
-        Err(error) => InitProducerIdResponse { error_code: error.code.code(), producer_epoch: -1, ..Default::default() },
+        Ok(producer_id) => InitProducerIdResponse {
+            producer_id,
+            producer_epoch: 0,
+            ..Default::default()
+        },
+        Err(error) => InitProducerIdResponse {
+            error_code: error.code.code(),
+            producer_epoch: -1,
+            ..Default::default()
+        },
     };
     request.answer(&answer)
 }

@@ -49,9 +49,15 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
             };
             partitions.push(answer);
         }
-        topics.push(ListOffsetsTopicResponse { name: topic.name, partitions });
+        topics.push(ListOffsetsTopicResponse {
+            name: topic.name,
+            partitions,
+        });
     }
-    request.answer(&ListOffsetsResponse { topics, ..Default::default() })
+    request.answer(&ListOffsetsResponse {
+        topics,
+        ..Default::default()
+    })
 }
 
 async fn lookup(
@@ -72,10 +78,17 @@ async fn lookup(
     if version < since || wanted.timestamp < EARLIEST_PENDING_UPLOAD {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    let partition = node.topics.by_name(topic, wanted.partition_index).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = node
+        .topics
+        .by_name(topic, wanted.partition_index)
+        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
     partition.check_epoch(wanted.current_leader_epoch)?;
     let offsets = partition.reader().offsets();
-    let limit = if committed { offsets.last_stable } else { offsets.high_watermark };
+    let limit = if committed {
+        offsets.last_stable
+    } else {
+        offsets.high_watermark
+    };
     match wanted.timestamp {
         LATEST => Ok((-1, limit, partition.epoch())),
         EARLIEST | EARLIEST_LOCAL => Ok((-1, offsets.start, epoch_at(&partition, offsets.start))),
@@ -83,14 +96,26 @@ async fn lookup(
         LATEST_TIERED => Ok((-1, -1, -1)),
         EARLIEST_PENDING_UPLOAD => Ok((-1, -1, -1)),
         MAX_TIMESTAMP => {
-            let found = partition.reader().max_timestamp().await.map_err(|e| errors::read(&e))?;
-            Ok(found.map_or((-1, -1, -1), |f| (f.timestamp, f.offset, epoch_at(&partition, f.offset))))
+            let found = partition
+                .reader()
+                .max_timestamp()
+                .await
+                .map_err(|e| errors::read(&e))?;
+            Ok(found.map_or((-1, -1, -1), |f| {
+                (f.timestamp, f.offset, epoch_at(&partition, f.offset))
+            }))
         }
         timestamp => {
-            let found = partition.reader().offset_for_timestamp(timestamp).await.map_err(|e| errors::read(&e))?;
+            let found = partition
+                .reader()
+                .offset_for_timestamp(timestamp)
+                .await
+                .map_err(|e| errors::read(&e))?;
             // Beyond what may be read nothing is shown, though it was found.
             let found = found.filter(|f| f.offset < limit);
-            Ok(found.map_or((-1, -1, -1), |f| (f.timestamp, f.offset, epoch_at(&partition, f.offset))))
+            Ok(found.map_or((-1, -1, -1), |f| {
+                (f.timestamp, f.offset, epoch_at(&partition, f.offset))
+            }))
         }
     }
 }

@@ -18,12 +18,15 @@ use crate::dispatch::{Reject, Request};
 pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Reject> {
     let body = MetadataRequest::decode(&mut request.body, request.version)?;
     // Version 0 has no null: an empty list asks for all topics.
-    let all = body.topics.is_none() || request.version == 0 && body.topics.as_ref().is_some_and(Vec::is_empty);
+    let all =
+        body.topics.is_none() || request.version == 0 && body.topics.as_ref().is_some_and(Vec::is_empty);
     let wanted = body.topics.unwrap_or_default();
     let mut refused = Vec::new();
     if !all && body.allow_auto_topic_creation && node.broker().auto_create_topics_enable() {
         for topic in &wanted {
-            let Some(name) = topic.name.filter(|_| topic.topic_id.is_zero()) else { continue };
+            let Some(name) = topic.name.filter(|_| topic.topic_id.is_zero()) else {
+                continue;
+            };
             if node.image().topics().by_name(name).is_none()
                 && let Err(code) = auto_create(node, name).await
             {
@@ -42,7 +45,10 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
                     Some(name) => image.topics().by_name(name),
                     None => image.topics().by_id(wanted.topic_id),
                 };
-                found.map_or_else(|| missing(wanted.name, wanted.topic_id, &refused), |topic| describe(topic))
+                found.map_or_else(
+                    || missing(wanted.name, wanted.topic_id, &refused),
+                    |topic| describe(topic),
+                )
             })
             .collect()
     };
@@ -71,15 +77,22 @@ fn brokers<'a>(image: &'a MetadataImage, listener: &str) -> Vec<MetadataResponse
 }
 
 fn describe(topic: &Topic) -> MetadataResponseTopic<'_> {
-    let partitions = topic.partitions.iter().map(|(index, p)| MetadataResponsePartition {
-        error_code: if p.leader < 0 { ErrorCode::LeaderNotAvailable.code() } else { 0 },
-        partition_index: *index,
-        leader_id: p.leader,
-        leader_epoch: p.leader_epoch,
-        replica_nodes: p.replicas.clone(),
-        isr_nodes: p.isr.clone(),
-        offline_replicas: Vec::new(),
-    });
+    let partitions = topic
+        .partitions
+        .iter()
+        .map(|(index, p)| MetadataResponsePartition {
+            error_code: if p.leader < 0 {
+                ErrorCode::LeaderNotAvailable.code()
+            } else {
+                0
+            },
+            partition_index: *index,
+            leader_id: p.leader,
+            leader_epoch: p.leader_epoch,
+            replica_nodes: p.replicas.clone(),
+            isr_nodes: p.isr.clone(),
+            offline_replicas: Vec::new(),
+        });
     MetadataResponseTopic {
         name: Some(&topic.name),
         topic_id: topic.id,
@@ -95,12 +108,19 @@ fn missing<'a>(name: Option<&'a str>, id: Uuid, refused: &[(&str, ErrorCode)]) -
         _ if by_id => ErrorCode::UnknownTopicId,
         Some(name) => match refused.iter().find(|(n, _)| *n == name) {
             Some((_, code)) => *code,
-            None if ottla_metadata::controller::validate_topic_name(name).is_err() => ErrorCode::InvalidTopicException,
+            None if ottla_metadata::controller::validate_topic_name(name).is_err() => {
+                ErrorCode::InvalidTopicException
+            }
             None => ErrorCode::UnknownTopicOrPartition,
         },
         None => ErrorCode::UnknownTopicId,
     };
     let name = if by_id { None } else { name };
     // Below version 12 the name may not be null.
-    MetadataResponseTopic { error_code: code.code(), name: name.or(Some("")), topic_id: id, ..Default::default() }
+    MetadataResponseTopic {
+        error_code: code.code(),
+        name: name.or(Some("")),
+        topic_id: id,
+        ..Default::default()
+    }
 }

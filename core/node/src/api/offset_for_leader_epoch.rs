@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ottla_rpc::Reply;
 use ottla_types::ErrorCode;
-use ottla_wire::messages::offset_for_leader_epoch_request::{OffsetForLeaderEpochRequest, OffsetForLeaderPartition};
+use ottla_wire::messages::offset_for_leader_epoch_request::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition,
+};
 use ottla_wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderEpochResponse, OffsetForLeaderTopicResult,
 };
@@ -16,14 +18,28 @@ pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Rejec
     let body = OffsetForLeaderEpochRequest::decode(&mut request.body, request.version)?;
     let topics = body.topics.iter().map(|topic| OffsetForLeaderTopicResult {
         topic: topic.topic,
-        partitions: topic.partitions.iter().map(|wanted| answer(node, topic.topic, wanted)).collect(),
+        partitions: topic
+            .partitions
+            .iter()
+            .map(|wanted| answer(node, topic.topic, wanted))
+            .collect(),
     });
-    request.answer(&OffsetForLeaderEpochResponse { topics: topics.collect(), ..Default::default() })
+    request.answer(&OffsetForLeaderEpochResponse {
+        topics: topics.collect(),
+        ..Default::default()
+    })
 }
 
 fn answer(node: &Node, topic: &str, wanted: &OffsetForLeaderPartition) -> EpochEndOffset {
-    let found = node.topics.by_name(topic, wanted.partition).ok_or(ErrorCode::UnknownTopicOrPartition);
-    let found = found.and_then(|partition| partition.check_epoch(wanted.current_leader_epoch).map(|()| partition));
+    let found = node
+        .topics
+        .by_name(topic, wanted.partition)
+        .ok_or(ErrorCode::UnknownTopicOrPartition);
+    let found = found.and_then(|partition| {
+        partition
+            .check_epoch(wanted.current_leader_epoch)
+            .map(|()| partition)
+    });
     match found {
         Ok(partition) => {
             let end = partition.reader().end_offset_for_epoch(wanted.leader_epoch);
@@ -34,6 +50,10 @@ fn answer(node: &Node, topic: &str, wanted: &OffsetForLeaderPartition) -> EpochE
                 ..Default::default()
             }
         }
-        Err(code) => EpochEndOffset { partition: wanted.partition, error_code: code.code(), ..Default::default() },
+        Err(code) => EpochEndOffset {
+            partition: wanted.partition,
+            error_code: code.code(),
+            ..Default::default()
+        },
     }
 }

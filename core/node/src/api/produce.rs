@@ -9,9 +9,11 @@ use std::sync::Arc;
 use bytes::{Buf, BytesMut};
 use ottla_rpc::Reply;
 use ottla_types::{ErrorCode, Uuid};
-use ottla_wire::messages::produce_request::ProduceRequest;
-use ottla_wire::messages::produce_response::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
 use ottla_wire::ApiKey;
+use ottla_wire::messages::produce_request::ProduceRequest;
+use ottla_wire::messages::produce_response::{
+    PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+};
 use tokio::sync::oneshot;
 
 use crate::Node;
@@ -53,7 +55,11 @@ impl Head {
     /// Takes the request apart; nothing borrowed is left, so that the frame can be cut.
     pub fn of(request: &Request<'_>) -> Head {
         let body = Body::of(request);
-        Head { version: request.version, correlation_id: request.correlation_id, body }
+        Head {
+            version: request.version,
+            correlation_id: request.correlation_id,
+            body,
+        }
     }
 }
 
@@ -74,15 +80,26 @@ impl Body {
             partitions: topic
                 .partition_data
                 .iter()
-                .map(|p| PartitionPart { index: p.index, batch: p.records.map_or(0..0, at) })
+                .map(|p| PartitionPart {
+                    index: p.index,
+                    batch: p.records.map_or(0..0, at),
+                })
                 .collect(),
         });
-        Ok(Body { acks: message.acks, transactional: message.transactional_id.is_some(), topics: topics.collect() })
+        Ok(Body {
+            acks: message.acks,
+            transactional: message.transactional_id.is_some(),
+            topics: topics.collect(),
+        })
     }
 }
 
 /// Serves a produce request. The frame comes back when nobody holds a part of it any more.
-pub async fn handle(node: &Arc<Node>, head: Head, frame: BytesMut) -> (Result<Reply, Reject>, Option<BytesMut>) {
+pub async fn handle(
+    node: &Arc<Node>,
+    head: Head,
+    frame: BytesMut,
+) -> (Result<Reply, Reject>, Option<BytesMut>) {
     let body = match head.body {
         Ok(body) => body,
         Err(reject) => return (Err(reject), None),
@@ -100,7 +117,9 @@ pub async fn handle(node: &Arc<Node>, head: Head, frame: BytesMut) -> (Result<Re
         done.push(match waiting {
             Progress::Refused(refused) => Err(refused),
             // A partition that is closed drops its queue: the node is stopping, or the topic was deleted.
-            Progress::Waiting(result) => result.await.unwrap_or(Err(Refused::code(ErrorCode::NotLeaderOrFollower))),
+            Progress::Waiting(result) => result
+                .await
+                .unwrap_or(Err(Refused::code(ErrorCode::NotLeaderOrFollower))),
         });
     }
     let failed = done.iter().any(Result::is_err);
@@ -113,7 +132,13 @@ pub async fn handle(node: &Arc<Node>, head: Head, frame: BytesMut) -> (Result<Re
     (reply, Some(cutter.frame))
 }
 
-fn start(node: &Arc<Node>, body: &Body, topic: &TopicPart, part: &PartitionPart, batch: BytesMut) -> Progress {
+fn start(
+    node: &Arc<Node>,
+    body: &Body,
+    topic: &TopicPart,
+    part: &PartitionPart,
+    batch: BytesMut,
+) -> Progress {
     match accept(node, body, topic, part, batch) {
         Ok(result) => Progress::Waiting(result),
         Err(refused) => Progress::Refused(refused),
@@ -131,9 +156,13 @@ fn accept(
         return Err(Refused::code(ErrorCode::InvalidRequiredAcks));
     }
     let partition: Arc<Partition> = if topic.id.is_zero() {
-        node.topics.by_name(&topic.name, part.index).ok_or(ErrorCode::UnknownTopicOrPartition)
+        node.topics
+            .by_name(&topic.name, part.index)
+            .ok_or(ErrorCode::UnknownTopicOrPartition)
     } else {
-        node.topics.by_id(topic.id, part.index).ok_or(ErrorCode::UnknownTopicId)
+        node.topics
+            .by_id(topic.id, part.index)
+            .ok_or(ErrorCode::UnknownTopicId)
     }
     .map_err(Refused::code)?;
     if partition.is_internal() {
@@ -144,8 +173,15 @@ fn accept(
         // One replica is in sync: this one.
         return Err(Refused::code(ErrorCode::NotEnoughReplicas));
     }
-    let meta = validate::produced(&mut batch, &config, node.env.clock.wall(), body.transactional, &node.scratch)?;
-    node.metrics.produced(&partition.id, batch.len(), meta.record_count);
+    let meta = validate::produced(
+        &mut batch,
+        &config,
+        node.env.clock.wall(),
+        body.transactional,
+        &node.scratch,
+    )?;
+    node.metrics
+        .produced(&partition.id, batch.len(), meta.record_count);
     Ok(partition.append(batch, meta))
 }
 
@@ -176,9 +212,17 @@ fn answer(
     let responses = body.topics.iter().map(|topic| TopicProduceResponse {
         name: &topic.name,
         topic_id: topic.id,
-        partition_responses: topic.partitions.iter().zip(&mut results).map(|(p, r)| partition_answer(p.index, r)).collect(),
+        partition_responses: topic
+            .partitions
+            .iter()
+            .zip(&mut results)
+            .map(|(p, r)| partition_answer(p.index, r))
+            .collect(),
     });
-    let message = ProduceResponse { responses: responses.collect(), ..Default::default() };
+    let message = ProduceResponse {
+        responses: responses.collect(),
+        ..Default::default()
+    };
     crate::dispatch::answer(ApiKey::Produce, version, correlation_id, &message)
 }
 
