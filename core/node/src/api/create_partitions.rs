@@ -17,6 +17,9 @@ use crate::errors::message;
 /// A topic's name, its new number of partitions, and brokers for the new ones.
 type Wanted = (String, i32, Option<Vec<Vec<i32>>>);
 
+/// What each topic came to, by name.
+type Results = Vec<(String, Result<(), ApiError>)>;
+
 pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Reject> {
     let body = CreatePartitionsRequest::decode(&mut request.body, request.version)?;
     let wanted: Vec<Wanted> = body
@@ -51,7 +54,7 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
                 .collect(),
         ))
     });
-    let results: Result<Vec<(String, Result<(), ApiError>)>, ApiError> = change.await;
+    let results: Result<Results, ApiError> = change.await;
     let results = results.unwrap_or_else(|e| names.into_iter().map(|name| (name, Err(e.clone()))).collect());
     let messages: Vec<Option<String>> = results
         .iter()
