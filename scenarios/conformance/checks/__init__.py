@@ -1,0 +1,1 @@
+"""What is shown about the server, one module per subject; each raises `AssertionError` to fail."""

@@ -1,0 +1,110 @@
+"""confluent-kafka (librdkafka, a current version): producer, assigned consumer, admin."""
+
+import logging
+import time
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from clients import MAX_MESSAGE, TIMEOUT
+from records import Record
+
+NAME = "confluent-kafka"
+CAPS = {"nullkey", "keyed", "headers", "timestamps", "tombstones", "empty", "null-headers"}
+
+
+def _quiet(*_):
+    """Errors reach us through the calls; the callback's default prints them."""
+
+
+def silent():
+    """A logger for librdkafka's own lines, which otherwise go to standard error."""
+    logger = logging.getLogger("librdkafka")
+    logger.setLevel(logging.CRITICAL)
+    return logger
+
+
+def produce(bootstrap, topic, codec, records, **options):
+    """Sends the records in order and waits until each is acknowledged."""
+    failed = []
+    config = {
+        "bootstrap.servers": bootstrap,
+        "compression.type": codec,
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": 5,
+        "message.max.bytes": MAX_MESSAGE,
+        "message.timeout.ms": TIMEOUT * 1000,
+        "error_cb": _quiet,
+        "logger": silent(),
+    }
+    config.update(options)
+    producer = Producer(config)
+
+    def delivered(error, _):
+        if error is not None:
+            failed.append(str(error))
+
+    for r in records:
+        extra = {} if r.timestamp is None else {"timestamp": r.timestamp}
+        producer.produce(topic, value=r.value, key=r.key, headers=r.headers, partition=0, on_delivery=delivered, **extra)
+        producer.poll(0)
+    left = producer.flush(TIMEOUT)
+    if failed or left:
+        raise AssertionError(f"{len(failed)} records refused, {left} unanswered; first: {failed[:1]}")
+
+
+def read(bootstrap, topic, start=0):
+    """Every record of partition 0, from `start` to the end."""
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap,
+        "group.id": "never-joined",
+        "enable.auto.commit": False,
+        "enable.partition.eof": True,
+        "check.crcs": True,
+        "error_cb": _quiet,
+        "logger": silent(),
+    })
+    got, deadline = [], time.monotonic() + TIMEOUT
+    try:
+        consumer.assign([TopicPartition(topic, 0, start)])
+        while time.monotonic() < deadline:
+            for m in consumer.consume(1000, timeout=0.5):
+                if m.error() is None:
+                    got.append(Record(m.key(), m.value(), m.headers() or [], m.timestamp()[1], offset=m.offset()))
+                elif m.error().code() == KafkaError._PARTITION_EOF:
+                    return got
+                else:
+                    raise AssertionError(f"consumer: {m.error()}")
+        raise AssertionError(f"no end of {topic} within {TIMEOUT} s; {len(got)} records so far")
+    finally:
+        consumer.close()
+
+
+def admin(bootstrap):
+    """An admin client for the suite's own set-up."""
+    return AdminClient({"bootstrap.servers": bootstrap, "error_cb": _quiet, "logger": silent()})
+
+
+def create(bootstrap, topics, config, partitions=1):
+    """Creates topics, replacing those of an earlier run."""
+    client = admin(bootstrap)
+    old = [t for t in topics if t in client.list_topics(timeout=20).topics]
+    if old:
+        for done in client.delete_topics(old).values():
+            done.result(30)
+        time.sleep(1)  # the name is free once the broker has seen the deletion
+    new = [NewTopic(t, num_partitions=partitions, replication_factor=1, config=config) for t in topics]
+    for name, done in client.create_topics(new).items():
+        try:
+            done.result(30)
+        except KafkaException as error:
+            raise AssertionError(f"create {name}: {error}") from error
+
+
+def offset(bootstrap, topic, which):
+    """The earliest or latest offset of partition 0 by ListOffsets."""
+    spec = OffsetSpec.earliest() if which == "earliest" else OffsetSpec.latest()
+    client = admin(bootstrap)  # its futures never complete once it is collected
+    answers = client.list_offsets({TopicPartition(topic, 0): spec}, request_timeout=20)
+    return next(iter(answers.values())).result(20).offset
