@@ -1,7 +1,14 @@
 //! `ottla`: the one binary. Reads the command line and hands over; each command has its own file.
+//!
+//! `config`, `defaults`: what a node is configured with. `context`: threads and I/O for a command. `logging`: the log on stderr.
+//! `server`, `storage`, `log_dump`: the commands. Nothing here knows how a log or a protocol works.
 
 mod config;
-mod dump;
+mod context;
+mod defaults;
+mod log_dump;
+mod logging;
+mod output;
 mod server;
 mod storage;
 
@@ -9,60 +16,98 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::output::{Format, Printer};
+
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A Kafka-compatible log in one binary.
+/// The release of Apache Kafka whose protocol, files and configuration this is compatible with.
+const KAFKA: &str = "4.3.1";
+
+/// A Kafka-compatible streaming platform in one binary.
 #[derive(Parser)]
-#[command(name = "ottla", disable_version_flag = true)]
+#[command(name = "ottla", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// What to log: error, warn, info, debug or trace, also by module (`ottla_node=debug`).
-    #[arg(long, global = true, default_value = "info")]
-    log_level: String,
+    /// What to log: error, warn, info, debug or trace, also by module (`info,ottla_node=debug`). Default: the variable
+    /// OTTLA_LOG, else `info`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    log_level: Option<String>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Run a node. Without a file: a single node on 127.0.0.1:9092 with its data in ./ottla-data.
+    /// Run a node. Without a file: a single node on 127.0.0.1:9092 with its data in ./ottla-data, ready to use.
     Server(server::Args),
-    /// Format log directories, make ids.
+    /// Format data directories, make ids, say what directories hold.
     #[command(subcommand)]
     Storage(storage::Command),
-    /// Look into log files.
+    /// Look into the files of a log.
     #[command(subcommand)]
-    Log(dump::Command),
+    Log(log_dump::Command),
     /// Print the version.
-    Version,
+    Version {
+        /// How to print it.
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+    },
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(error) = log_to_stderr(&cli.log_level) {
-        eprintln!("ottla: --log-level {}: {error}", cli.log_level);
-        return ExitCode::from(2);
+    if let Err(error) = logging::to_stderr(cli.log_level.as_deref()) {
+        return fail(&error, 2);
     }
     let result = match cli.command {
         Command::Server(args) => server::run(&args),
         Command::Storage(command) => storage::run(&command),
-        Command::Log(command) => dump::run(&command),
-        Command::Version => {
-            println!("ottla {} (Apache Kafka 4.3.1 compatible)\nfaults: off", env!("CARGO_PKG_VERSION"));
-            Ok(())
-        }
+        Command::Log(command) => log_dump::run(&command),
+        Command::Version { output } => version(output),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("ottla: {error}");
-            ExitCode::FAILURE
-        }
+        Err(error) => fail(&error, 1),
     }
 }
 
-fn log_to_stderr(level: &str) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|e| e.to_string())?;
-    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    format.try_init().map_err(|e| e.to_string())
+fn fail(error: &str, code: u8) -> ExitCode {
+    for line in error.lines() {
+        eprintln!("ottla: {line}");
+    }
+    ExitCode::from(code)
+}
+
+fn version(format: Format) -> Result<(), String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let mut printer = Printer::stdout(format);
+    let json = || serde_json::json!({"version": version, "kafka": KAFKA, "faults": false});
+    let text = || format!("ottla {version}\ncompatible with Apache Kafka {KAFKA}\nfaults: off");
+    printer.item(text, json);
+    printer.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_server_takes_a_file_and_repeated_overrides() {
+        let line = "ottla server a.properties --override a=1 --override b=2 --log-level debug";
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Server(args) = cli.command else {
+            panic!("not a server")
+        };
+        let source = args.source();
+        assert_eq!(source.file, Some("a.properties".as_ref()));
+        assert_eq!(source.overrides, ["a=1", "b=2"]);
+        assert!(Cli::try_parse_from(["ottla", "log", "dump"]).is_err(), "no file");
+    }
 }
