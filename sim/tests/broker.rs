@@ -4,7 +4,10 @@ use ottla_sim::scenario;
 
 /// Seeds whose run showed an effect, by counter.
 fn runs_with(counters: &[std::collections::BTreeMap<String, u64>], what: &str) -> usize {
-    counters.iter().filter(|c| c.get(what).copied().unwrap_or(0) > 0).count()
+    counters
+        .iter()
+        .filter(|c| c.get(what).copied().unwrap_or(0) > 0)
+        .count()
 }
 
 #[test]
@@ -13,7 +16,13 @@ fn two_hundred_seeds_keep_every_acknowledged_record() {
     let mut counters = Vec::new();
     for seed in 0..200 {
         let report = broker.run(&broker.draw(seed)).expect_pass();
-        counters.push(report.counters.into_iter().map(|(k, v)| (k.to_string(), v)).collect());
+        counters.push(
+            report
+                .counters
+                .into_iter()
+                .map(|(k, v)| (k.to_string(), v))
+                .collect(),
+        );
     }
     assert_eq!(runs_with(&counters, "checked.acknowledged-is-durable"), 200);
     for (what, least) in [
@@ -26,7 +35,10 @@ fn two_hundred_seeds_keep_every_acknowledged_record() {
         ("fault.power_loss", 50),
     ] {
         let runs = runs_with(&counters, what);
-        assert!(runs >= least, "{what} had an effect in {runs} of 200 runs, wanted {least}");
+        assert!(
+            runs >= least,
+            "{what} had an effect in {runs} of 200 runs, wanted {least}"
+        );
     }
 }
 
@@ -46,8 +58,13 @@ fn a_seed_gives_the_same_trace_twice() {
 fn a_new_log_directory_survives_a_power_loss() {
     let broker = scenario::find("broker").expect("it is listed");
     let text = include_str!("../../scenarios/store/log-directory-name-lost.toml");
-    let report = broker.run(&ottla_sim::Plan::parse(text).expect("a plan")).expect_pass();
-    assert!(report.count("fault.power_loss") > 0, "the witness: power was lost");
+    let report = broker
+        .run(&ottla_sim::Plan::parse(text).expect("a plan"))
+        .expect_pass();
+    assert!(
+        report.count("fault.power_loss") > 0,
+        "the witness: power was lost"
+    );
 }
 
 /// A process crash left a partition's folder without its `partition.metadata`; the partition then stayed offline for good.
@@ -55,6 +72,11 @@ fn a_new_log_directory_survives_a_power_loss() {
 fn a_crash_while_a_partition_is_made_is_made_good() {
     let broker = scenario::find("broker").expect("it is listed");
     let text = include_str!("../../scenarios/store/crash-while-creating-partition.toml");
-    let report = broker.run(&ottla_sim::Plan::parse(text).expect("a plan")).expect_pass();
-    assert!(report.count("fault.crash") > 0, "the witness: the process crashed");
+    let report = broker
+        .run(&ottla_sim::Plan::parse(text).expect("a plan"))
+        .expect_pass();
+    assert!(
+        report.count("fault.crash") > 0,
+        "the witness: the process crashed"
+    );
 }

@@ -69,7 +69,9 @@ async fn story(world: World, mut plan: Plan) {
     let acknowledged = Acknowledged::default();
     for (number, client) in clients.iter().enumerate() {
         let acknowledged = acknowledged.clone();
-        world.boot(*client, move |env| produce_all(env, number as u64, acknowledged.clone()));
+        world.boot(*client, move |env| {
+            produce_all(env, number as u64, acknowledged.clone())
+        });
     }
     while world.now() < plan.end() {
         world.sleep(Duration::from_millis(100)).await;
@@ -110,20 +112,29 @@ async fn serve(env: Env) {
         ("advertised.listeners", "PLAINTEXT://n1:9092"),
         ("controller.listener.names", "CONTROLLER"),
         ("controller.quorum.voters", "1@n1:9093"),
-        ("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"),
+        (
+            "listener.security.protocol.map",
+            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        ),
         ("log.dirs", DATA),
         ("log.flush.interval.messages", "1"),
         ("log.retention.ms", "-1"),
         // Checkpoints are renames, and a rename that is lost is a fault worth having often.
         ("replica.high.watermark.checkpoint.interval.ms", "100"),
     ];
-    let given = given.into_iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    let given = given
+        .into_iter()
+        .map(|(key, value)| (key.to_string(), value.to_string()))
+        .collect();
     let config = match BrokerConfig::from_properties(&given) {
         Ok((config, _)) => config,
         Err(errors) => panic!("{errors:?}"),
     };
     // A disk that fails while formatting or starting ends the process; its supervisor starts it again.
-    if ottla_node::format(&env, &config, "5L6g3nShT-eMCtK--X86sw").await.is_err() {
+    if ottla_node::format(&env, &config, "5L6g3nShT-eMCtK--X86sw")
+        .await
+        .is_err()
+    {
         return;
     }
     if let Ok(node) = Node::start(env, config).await {
@@ -145,19 +156,33 @@ fn check(world: &World, log: &[u8], acknowledged: &BTreeMap<String, i64>) {
     }
     for (value, offset) in acknowledged {
         if found.get(offset) != Some(value) {
-            let text = format!("{value} was acknowledged at offset {offset}, where there is {:?}", found.get(offset));
+            let text = format!(
+                "{value} was acknowledged at offset {offset}, where there is {:?}",
+                found.get(offset)
+            );
             world.violation(Violation::new("acknowledged-is-durable", text));
         }
     }
-    let sent: BTreeSet<String> = (0..CLIENTS).flat_map(|c| (0..MESSAGES).map(move |n| value(c, n))).collect();
+    let sent: BTreeSet<String> = (0..CLIENTS)
+        .flat_map(|c| (0..MESSAGES).map(move |n| value(c, n)))
+        .collect();
     for (offset, value) in found.iter().filter(|(_, value)| !sent.contains(*value)) {
-        world.violation(Violation::new("nothing-is-invented", format!("offset {offset} holds {value}")));
+        world.violation(Violation::new(
+            "nothing-is-invented",
+            format!("offset {offset} holds {value}"),
+        ));
     }
     if let Some((expected, (offset, _))) = (0..).zip(&found).find(|(n, (offset, _))| n != *offset) {
-        world.violation(Violation::new("offsets-are-dense", format!("expected {expected}, found {offset}")));
+        world.violation(Violation::new(
+            "offsets-are-dense",
+            format!("expected {expected}, found {offset}"),
+        ));
     }
     if acknowledged.len() as u64 != CLIENTS * MESSAGES {
-        world.violation(Violation::new("all-acknowledged", format!("{} acknowledgements", acknowledged.len())));
+        world.violation(Violation::new(
+            "all-acknowledged",
+            format!("{} acknowledgements", acknowledged.len()),
+        ));
     }
 }
 
@@ -184,22 +209,48 @@ async fn produce_all(env: Env, client: u64, acknowledged: Acknowledged) {
 /// Produces one value over a connection of its own and returns its offset.
 async fn produce(env: &Env, value: &str) -> io::Result<i64> {
     let mut stream = env.net.connect("n1", PORT).await?;
-    let topics = Some(vec![MetadataRequestTopic { name: Some(TOPIC), ..Default::default() }]);
-    let metadata = MetadataRequest { topics, allow_auto_topic_creation: true, ..Default::default() };
+    let topics = Some(vec![MetadataRequestTopic {
+        name: Some(TOPIC),
+        ..Default::default()
+    }]);
+    let metadata = MetadataRequest {
+        topics,
+        allow_auto_topic_creation: true,
+        ..Default::default()
+    };
     let answer = call(&mut *stream, &metadata, 4).await?;
     let known = MetadataResponse::decode(&mut Reader::new(&answer), 4).map_err(invalid)?;
     if known.topics.iter().any(|t| t.error_code != 0) {
         return Err(ErrorKind::NotFound.into());
     }
     let mut builder = BatchBuilder::new();
-    builder.append(1_000, None, Some(value.as_bytes()), &[]).map_err(invalid)?;
-    let batch = builder.finish(&BatchOptions::default(), &mut Compressor::new()).map_err(invalid)?;
-    let partition_data = vec![PartitionProduceData { index: 0, records: Some(&batch) }];
-    let topic_data = vec![TopicProduceData { name: TOPIC, partition_data, ..Default::default() }];
-    let request = ProduceRequest { acks: -1, timeout_ms: 4_000, topic_data, ..Default::default() };
+    builder
+        .append(1_000, None, Some(value.as_bytes()), &[])
+        .map_err(invalid)?;
+    let batch = builder
+        .finish(&BatchOptions::default(), &mut Compressor::new())
+        .map_err(invalid)?;
+    let partition_data = vec![PartitionProduceData {
+        index: 0,
+        records: Some(&batch),
+    }];
+    let topic_data = vec![TopicProduceData {
+        name: TOPIC,
+        partition_data,
+        ..Default::default()
+    }];
+    let request = ProduceRequest {
+        acks: -1,
+        timeout_ms: 4_000,
+        topic_data,
+        ..Default::default()
+    };
     let answer = call(&mut *stream, &request, 7).await?;
     let response = ProduceResponse::decode(&mut Reader::new(&answer), 7).map_err(invalid)?;
-    let partition = response.responses.first().and_then(|t| t.partition_responses.first());
+    let partition = response
+        .responses
+        .first()
+        .and_then(|t| t.partition_responses.first());
     match partition {
         Some(p) if p.error_code == 0 => Ok(p.base_offset),
         other => Err(io::Error::other(format!("{other:?}"))),
