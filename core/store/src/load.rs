@@ -64,7 +64,9 @@ pub(crate) async fn load(
 pub(crate) async fn is_unfinished(dir: &LogDir, tp: &TopicPartition) -> Result<bool, StorageError> {
     let names = dir.io("listing a folder", dir.disk().list(&dir.folder(tp)).await)?;
     let batches = |name: &str, len: u64| name.ends_with(".log") && len > 0;
-    Ok(!names.iter().any(|e| e.name == names::PARTITION_METADATA || batches(&e.name, e.len)))
+    Ok(!names
+        .iter()
+        .any(|e| e.name == names::PARTITION_METADATA || batches(&e.name, e.len)))
 }
 
 /// Makes the writer of a new, empty log in a folder that is there.

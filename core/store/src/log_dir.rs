@@ -230,7 +230,10 @@ impl LogDir {
 
     /// Removes what is due.
     pub(crate) async fn remove_doomed(&self, now: Time) -> Result<(), StorageError> {
-        let due: Vec<PathBuf> = lock(&self.doomed).extract_if(.., |(at, _)| *at <= now).map(|(_, path)| path).collect();
+        let due: Vec<PathBuf> = lock(&self.doomed)
+            .extract_if(.., |(at, _)| *at <= now)
+            .map(|(_, path)| path)
+            .collect();
         for path in due {
             let removed = match self.disk().entry(&path).await {
                 Ok(Some(entry)) if entry.kind == ottla_io::EntryKind::Dir => {

@@ -162,7 +162,10 @@ impl LogManager {
             });
         }
         if load::is_unfinished(dir, tp).await? {
-            dir.io("removing an unfinished folder", dir.disk().remove_dir_all(&dir.folder(tp)).await)?;
+            dir.io(
+                "removing an unfinished folder",
+                dir.disk().remove_dir_all(&dir.folder(tp)).await,
+            )?;
             dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
             dir.forget(tp);
             return Ok(None);
@@ -408,7 +411,10 @@ async fn create_durably(env: &Env, path: &Path) -> io::Result<()> {
     }
     env.disk.create_dir_all(path).await?;
     for created in missing.iter().rev() {
-        let parent = created.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = created
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         env.disk.sync_dir(parent).await?;
     }
     Ok(())
