@@ -13,8 +13,8 @@ use ottla_types::event::StartMove;
 use ottla_types::{Event, Offset, Time};
 
 use crate::errors::{StorageError, StoreError};
-use crate::files;
 use crate::log_dir::Checkpoint;
+use crate::replay;
 use crate::segment::Segment;
 use crate::writer::{LogWriter, WriteError};
 
@@ -59,7 +59,10 @@ impl LogWriter {
             Effect::AbortedTxn { entry, .. } => {
                 self.index_write_due |= self.active.txn_index.push(entry.to_bytes());
             }
-            Effect::EpochsChanged => self.epochs_changed(),
+            Effect::EpochsChanged => {
+                self.epochs_changed();
+                self.epochs_before_batches().await?;
+            }
             Effect::Flush { to } => self.flush_wanted = Some(to),
             Effect::HighWatermarkMoved { offset } => {
                 self.env.observe(|| Event::HighWatermark {
@@ -92,7 +95,15 @@ impl LogWriter {
         Ok(())
     }
 
-    /// The file follows later (see `epoch_file`).
+    /// Writes the epoch file, which comes before the batches that it names. With no batch waiting, a full disk is no reason to
+    /// fail: the next append tries again.
+    pub(crate) async fn epochs_before_batches(&self) -> Result<(), WriteError> {
+        match self.shared.try_write_epochs().await? {
+            Err(_) if !self.queue.is_empty() => Err(WriteError::Full),
+            _ => Ok(()),
+        }
+    }
+
     fn epochs_changed(&self) {
         self.shared.view().epochs = Arc::new(self.log.epochs().clone());
         self.shared.epochs_unwritten.store(true, Ordering::Release);
@@ -115,9 +126,9 @@ impl LogWriter {
         });
     }
 
-    async fn close_segment(&mut self, end: Offset) -> Result<(), StorageError> {
+    async fn close_segment(&mut self, end: Offset) -> Result<(), WriteError> {
         let dir = &self.shared.home.dir;
-        dir.io("writing an index", self.active.write_indexes().await)?;
+        WriteError::check(dir, "writing an index", self.active.write_indexes().await)?;
         self.index_write_due = false;
         if self.shared.view().offsets.recovery_point >= end {
             // Already flushed up to here, so no later flush will come by for the indexes.
@@ -127,18 +138,19 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Index entries that have filled a block.
+    /// Index entries that have filled a block. On a full disk they stay in memory: the batches they belong to are written.
     pub(crate) async fn write_due_indexes(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.index_write_due) {
-            self.shared
-                .home
-                .dir
-                .io("writing an index", self.active.write_indexes().await)?;
+            let written = self.active.write_indexes().await;
+            match WriteError::check(&self.shared.home.dir, "writing an index", written) {
+                Err(WriteError::Store(error)) => return Err(error),
+                Ok(()) | Err(WriteError::Full) => {}
+            }
         }
         Ok(())
     }
 
-    async fn write_snapshot(&mut self, offset: Offset, bytes: Vec<u8>) -> Result<(), StorageError> {
+    async fn write_snapshot(&mut self, offset: Offset, bytes: Vec<u8>) -> Result<(), WriteError> {
         let empty = self.log.producers().entries().len() == 0 && offset == self.active.base;
         if offset == self.last_snapshot || (empty && self.log.segments().list().len() == 1) {
             return Ok(());
@@ -149,16 +161,16 @@ impl LogWriter {
             let file = home.disk().open(&path, OpenOptions::Truncate).await?;
             write_all_at(&*file, 0, vec![Bytes::from(bytes)]).await.0
         };
-        home.dir.io("writing a producer snapshot", written.await)?;
+        WriteError::check(&home.dir, "writing a producer snapshot", written.await)?;
         self.shared.names_unsynced.store(true, Ordering::Release);
         self.last_snapshot = offset;
         Ok(())
     }
 
-    async fn open_segment(&mut self, base: Offset, now: Time) -> Result<(), StorageError> {
+    async fn open_segment(&mut self, base: Offset, now: Time) -> Result<(), WriteError> {
         let home = self.shared.home.clone();
         let created = Segment::create(home.clone(), &SegmentState::new(base, now)).await;
-        let segment = Arc::new(home.dir.io("creating a segment", created)?);
+        let segment = Arc::new(WriteError::check(&home.dir, "creating a segment", created)?);
         self.shared.names_unsynced.store(true, Ordering::Release);
         self.active = segment.clone();
         let mut view = self.shared.view();
@@ -182,8 +194,11 @@ impl LogWriter {
 
     /// Puts a segment's files aside. The folder is synced each time, so that a loss of power can't bring back a segment without the
     /// ones before it.
-    async fn delete_segment(&self, base: Offset, now: Time) -> Result<(), StorageError> {
+    async fn delete_segment(&mut self, base: Offset, now: Time) -> Result<(), StorageError> {
         self.shared.view().segments.retain(|s| s.base != base);
+        if self.last_snapshot == base {
+            self.last_snapshot = -1;
+        }
         let home = &self.shared.home;
         for kind in FileKind::ALL {
             self.put_aside(FileName::new(base, kind), now).await?;
@@ -208,16 +223,9 @@ impl LogWriter {
 
     pub(crate) async fn delete_snapshots_above(&mut self, offset: Offset) -> Result<(), StorageError> {
         let home = &self.shared.home;
-        let folder = home.folder();
-        let names = home.dir.io("listing a folder", home.disk().list(&folder).await)?;
-        let snapshots = names
-            .iter()
-            .filter_map(|e| FileName::parse(&e.name))
-            .filter(|n| n.kind == FileKind::Snapshot);
-        for name in snapshots.filter(|n| n.state == FileState::Live && n.offset > offset) {
-            let removed = files::remove(home.disk(), &folder.join(name.to_string())).await;
-            home.dir.io("removing a producer snapshot", removed)?;
-        }
+        let found = home.dir.io("listing a folder", replay::snapshots(home).await)?;
+        let above = found.into_iter().filter(|at| *at > offset);
+        home.remove_all(above.map(|at| (at, FileKind::Snapshot))).await?;
         self.last_snapshot = self.last_snapshot.min(offset);
         Ok(())
     }
@@ -258,7 +266,9 @@ impl LogWriter {
                 segment.txn_index.truncate(disk, path, kept as u32).await?;
             }
             segment.touched();
-            segment.file().await?.set_len(u64::from(size)).await
+            let cut = segment.file().await?.set_len(u64::from(size)).await;
+            segment.touched();
+            cut
         };
         dir.io("cutting a segment", cut.await)?;
         self.active = segment;

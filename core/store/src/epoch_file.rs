@@ -1,6 +1,7 @@
 //! `leader-epoch-checkpoint`: version, number of rows, rows `epoch startOffset` (Kafka class `LeaderEpochCheckpointFile`).
 //!
-//! Written before the recovery point passes the epochs in it, and at a clean stop. What is newer, recovery reads from the batches.
+//! On the platter before the first batch of a new epoch is written, as in Kafka: recovery takes a batch whose epoch is above the one
+//! that this file names for its offset for a torn one, because no checksum covers a batch's epoch.
 
 use std::fmt::Write;
 

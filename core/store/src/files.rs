@@ -72,6 +72,15 @@ pub(crate) async fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Whether the disk only had no room: nothing is broken, and the same call may succeed later.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};
+    matches!(
+        error.kind(),
+        StorageFull | QuotaExceeded | WriteZero | FileTooLarge
+    )
+}
+
 /// `path` with `suffix` behind its name.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();

@@ -77,7 +77,10 @@ impl<const N: usize> IndexFile<N> {
         let file = self.handle.get(disk, &path, OpenOptions::Create).await?;
         self.dirty.store(true, Ordering::Release);
         let len = bytes.len();
-        write_all_at(&*file, at, vec![bytes]).await.0?;
+        let written = write_all_at(&*file, at, vec![bytes]).await.0;
+        // Once more: a sync that ran meanwhile need not have seen these bytes.
+        self.dirty.store(true, Ordering::Release);
+        written?;
         let mut entries = lock(&self.entries);
         entries.written += (len / N) as u32;
         entries.pending.drain(..len);

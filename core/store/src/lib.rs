@@ -22,6 +22,9 @@ mod replay;
 mod scan;
 mod segment;
 mod shared;
+#[cfg(test)]
+mod tests;
+mod tidy;
 mod times;
 mod upkeep;
 mod writer;

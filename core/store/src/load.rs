@@ -4,10 +4,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ottla_io::{OpenOptions, read_exact_at};
-use ottla_log::format::file_name::{FileKind, FileName, FileState};
-use ottla_log::format::{offset_index, txn_index};
+use ottla_log::format::file_name::FileKind;
+use ottla_log::format::{offset_index, time_index, txn_index};
 use ottla_log::recovery::{
     Carried, Check, ScanConfig, SegmentReport, SegmentScan, Verdict, judge, plan, sanity_check,
 };
@@ -24,6 +24,7 @@ use crate::names;
 use crate::replay::{self, Depth};
 use crate::segment::{Home, Segment};
 use crate::shared::Shared;
+use crate::tidy::tidy;
 use crate::writer::{LogWriter, LossReport};
 
 /// What a partition is loaded with.
@@ -103,39 +104,11 @@ async fn topic_id(dir: &LogDir, folder: &Path) -> Result<Uuid, LoadError> {
     checkpoint::read_partition_metadata(&text).map_err(bad)
 }
 
-/// Finishes what a crash interrupted: half-cleaned files go, swapped ones take their place, files put aside and indexes
-/// without a log go. Returns the segments' bases, ascending.
-async fn tidy(home: &Arc<Home>) -> Result<Vec<Offset>, StorageError> {
-    let (dir, folder) = (&home.dir, home.folder());
-    let names = dir.io("listing a folder", home.disk().list(&folder).await)?;
-    let mut bases = Vec::new();
-    let mut others = Vec::new();
-    for name in names.iter().filter_map(|entry| FileName::parse(&entry.name)) {
-        let path = folder.join(name.to_string());
-        match name.state {
-            FileState::Live if name.kind == FileKind::Log => bases.push(name.offset),
-            FileState::Live => others.push(name),
-            FileState::Swap => {
-                let live = folder.join(name.with_state(FileState::Live).to_string());
-                dir.io("finishing a swap", home.disk().rename(&path, &live).await)?;
-                if name.kind == FileKind::Log {
-                    bases.push(name.offset);
-                }
-            }
-            FileState::Cleaned | FileState::Deleted => {
-                dir.io("removing a file", files::remove(home.disk(), &path).await)?
-            }
-        }
-    }
-    bases.sort_unstable();
-    bases.dedup();
-    for name in others {
-        if name.kind != FileKind::Snapshot && bases.binary_search(&name.offset).is_err() {
-            let removed = files::remove(home.disk(), &folder.join(name.to_string())).await;
-            dir.io("removing an index without a log", removed)?;
-        }
-    }
-    Ok(bases)
+/// An index by its first and last entry.
+struct Ends {
+    entries: u32,
+    /// The two; one or none if there are no more.
+    ends: BytesMut,
 }
 
 /// A segment that was looked at.
@@ -196,13 +169,37 @@ impl<'a> Recovery<'a> {
                 Check::Indexes => self.trusted(*base, next).await?,
                 Check::Full => {
                     let cfg = ScanConfig::recover(self.cfg, self.recovery_point);
-                    self.full(*base, cfg, next.is_none()).await?
+                    self.full(*base, cfg, next.is_none(), None).await?
                 }
             };
-            if !whole {
+            let gap =
+                next.filter(|next| whole && *check == Check::Full && !self.cfg.compact && self.end < *next);
+            if let Some(next) = gap {
+                self.ends_before(*base, next)?;
+            }
+            if !whole || gap.is_some() {
                 return self.remove_from(checks.get(i + 1..).unwrap_or_default()).await;
             }
         }
+        Ok(())
+    }
+
+    /// A segment without damage that doesn't reach the one behind it: a loss of power took whole batches off its end.
+    fn ends_before(&mut self, base: Offset, next: Offset) -> Result<(), StorageError> {
+        let (end, point) = (self.end, self.recovery_point);
+        let reason = format!("segment {base:020}.log ends at offset {end}, the next one begins at {next}");
+        if end < point {
+            let text = format!(
+                "{reason}; everything below offset {point} had been flushed, so the disk has lost data"
+            );
+            return Err(self.home.dir.fail(text));
+        }
+        self.loss = Some(LossReport {
+            end,
+            bytes: 0,
+            segments: 0,
+            reason,
+        });
         Ok(())
     }
 
@@ -215,29 +212,31 @@ impl<'a> Recovery<'a> {
             dir.disk().open(&path, OpenOptions::Write).await,
         )?;
         let size = dir.io("asking for a segment's size", file.len().await)?;
-        let index = self.read_index(base, FileKind::Index).await?;
-        let time = self.read_index(base, FileKind::TimeIndex).await?;
-        let txn = self
-            .read_index(base, FileKind::TxnIndex)
-            .await?
-            .unwrap_or_default();
         let Ok(size32) = u32::try_from(size) else {
-            return Err(dir
-                .fail(format!(
-                    "segment {base:020}.log has {size} bytes, more than a segment can have"
-                ))
-                .into());
+            let text = format!("segment {base:020}.log has {size} bytes, more than a segment can have");
+            return Err(dir.fail(text).into());
         };
-        if sanity_check(base, size, index.as_deref(), time.as_deref(), &txn).is_err() {
-            return self
-                .full(base, ScanConfig::rebuild(self.cfg), next.is_none())
-                .await;
-        }
-        let (index, time) = (index.unwrap_or_default(), time.unwrap_or_default());
-        let mut state = SegmentState::loaded(base, size32, self.now, &index, &time);
+        let index = self
+            .peek_index::<{ offset_index::ENTRY_SIZE }>(base, FileKind::Index)
+            .await?;
+        let time = self
+            .peek_index::<{ time_index::ENTRY_SIZE }>(base, FileKind::TimeIndex)
+            .await?;
+        let txn = files::read(dir.disk(), &self.home.file(base, FileKind::TxnIndex)).await;
+        let txn = dir.io("reading an index", txn)?.unwrap_or_default();
+        let (index, time) = match (index, time) {
+            (Some(index), Some(time))
+                if sanity_check(base, size, Some(&index.ends), Some(&time.ends), &txn).is_ok() =>
+            {
+                (index, time)
+            }
+            _ => return self.rebuild(base, next.is_none(), &txn).await,
+        };
+        let mut state = SegmentState::loaded(base, size32, self.now, &index.ends, &time.ends);
+        (state.index_entries, state.time_entries) = (index.entries, time.entries);
         // Where the last index entry points: the scan for the end need not begin before it, if the producers are known there.
-        let entry = offset_index::entry(&index, base, (state.index_entries as usize).wrapping_sub(1));
-        let entry = entry.filter(|_| state.index_entries > 0);
+        let last = (index.ends.len() / offset_index::ENTRY_SIZE).checked_sub(1);
+        let entry = last.and_then(|n| offset_index::entry(&index.ends, base, n));
         let known = self.carried.producers.end();
         let from = entry.filter(|e| e.offset < known).map_or(0, |e| e.position);
         if from > 0 {
@@ -259,18 +258,65 @@ impl<'a> Recovery<'a> {
             self.carried.clone(),
         );
         let report = replay::run(&dir, &*file, scan, Depth::Headers).await?;
-        self.judge(report, next.is_none(), Some(txn_entries)).await
+        self.judge(report, next.is_none(), false, Some(txn_entries)).await
     }
 
-    async fn read_index(&self, base: Offset, kind: FileKind) -> Result<Option<Bytes>, StorageError> {
+    /// Makes the indexes of a trusted segment anew. Its transaction index stays if it can be right: the producers that a later
+    /// snapshot knows have these transactions behind them.
+    async fn rebuild(&mut self, base: Offset, last: bool, txn: &[u8]) -> Result<bool, LoadError> {
+        let keep = (txn_index::sanity_check(txn, base).is_ok() && !txn.is_empty())
+            .then_some((txn.len() / txn_index::ENTRY_SIZE) as u32);
+        let ahead = self.carried.producers.clone();
+        if ahead.end() > base {
+            let first = self.kept.first().map_or(base, |k| k.state.base);
+            let (_, then) = replay::newest_snapshot(&self.home, base, first, self.cfg, self.now).await?;
+            self.carried.producers = then;
+        }
+        let whole = self.full(base, ScanConfig::rebuild(self.cfg), last, keep).await?;
+        if ahead.end() > self.carried.producers.end() {
+            self.carried.producers = ahead;
+        }
+        Ok(whole)
+    }
+
+    /// What a trusted segment's index begins and ends with; `None` if it can't be one. Most of a large log's indexes is never
+    /// needed, so it isn't read.
+    async fn peek_index<const N: usize>(
+        &self,
+        base: Offset,
+        kind: FileKind,
+    ) -> Result<Option<Ends>, StorageError> {
         let path = self.home.file(base, kind);
-        self.home
-            .dir
-            .io("reading an index", files::read(self.home.disk(), &path).await)
+        let peeked = async {
+            let file = match self.home.disk().open(&path, OpenOptions::Read).await {
+                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+                other => other?,
+            };
+            let len = file.len().await?;
+            let entries = u32::try_from(len / N as u64)
+                .ok()
+                .filter(|_| len.is_multiple_of(N as u64));
+            let Some(entries) = entries else { return Ok(None) };
+            let (read, mut ends) = read_exact_at(&*file, 0, BytesMut::with_capacity(2 * N), N).await;
+            read?;
+            if entries > 1 {
+                let (read, both) = read_exact_at(&*file, len - N as u64, ends, N).await;
+                read?;
+                ends = both;
+            }
+            Ok(Some(Ends { entries, ends }))
+        };
+        self.home.dir.io("reading an index", peeked.await)
     }
 
     /// A segment that is read whole, its indexes made anew.
-    async fn full(&mut self, base: Offset, cfg: ScanConfig, last: bool) -> Result<bool, LoadError> {
+    async fn full(
+        &mut self,
+        base: Offset,
+        cfg: ScanConfig,
+        last: bool,
+        keep_txn: Option<u32>,
+    ) -> Result<bool, LoadError> {
         let dir = self.home.dir.clone();
         let path = self.home.file(base, FileKind::Log);
         let file = dir.io(
@@ -286,14 +332,16 @@ impl<'a> Recovery<'a> {
             self.carried.clone(),
         );
         let report = replay::run(&dir, &*file, scan, Depth::Whole).await?;
-        self.judge(report, last, None).await
+        self.judge(report, last, true, keep_txn).await
     }
 
-    /// Acts on what a scan found. `kept_txn` is the number of transaction index entries if the indexes stand as they are.
+    /// Acts on what a scan found, and writes the indexes if it made them anew. `kept_txn` is the number of entries of a transaction
+    /// index that stays.
     async fn judge(
         &mut self,
         report: SegmentReport,
         last: bool,
+        rebuilt: bool,
         kept_txn: Option<u32>,
     ) -> Result<bool, LoadError> {
         let dir = self.home.dir.clone();
@@ -310,6 +358,7 @@ impl<'a> Recovery<'a> {
                 "cutting a segment",
                 file.set_len(u64::from(report.state.size)).await,
             )?;
+            segment.touched();
             let reason = format!("segment {base:020}.log, byte {}: {}", cut.position, cut.damage);
             self.loss = Some(LossReport {
                 end: report.end,
@@ -318,27 +367,12 @@ impl<'a> Recovery<'a> {
                 reason,
             });
         }
-        if kept_txn.is_none() {
-            let replaced = async {
-                let disk = dir.disk();
-                segment
-                    .index
-                    .replace(disk, || segment.path(FileKind::Index), report.index)
-                    .await?;
-                segment
-                    .time_index
-                    .replace(disk, || segment.path(FileKind::TimeIndex), report.time_index)
-                    .await?;
-                files::remove(disk, &segment.path(FileKind::TxnIndex)).await?;
-                if !report.txn_index.is_empty() {
-                    segment
-                        .txn_index
-                        .replace(disk, || segment.path(FileKind::TxnIndex), report.txn_index)
-                        .await?;
-                }
-                segment.write_indexes().await
-            };
-            dir.io("writing an index", replaced.await)?;
+        if rebuilt {
+            let txn_index = kept_txn.is_none().then_some(report.txn_index);
+            let written = segment
+                .replace_indexes(report.index, report.time_index, txn_index)
+                .await;
+            dir.io("writing an index", written)?;
             // What lies in the page cache since before the crash is on the platter only after the next flush.
             segment.touched();
         }
@@ -366,12 +400,13 @@ impl<'a> Recovery<'a> {
                 loss.bytes += entry.map_or(0, |e| e.len);
                 loss.segments += 1;
             }
-            for kind in FileKind::ALL {
-                let removed = files::remove(dir.disk(), &self.home.file(*base, kind)).await;
-                dir.io("removing a segment behind the log's end", removed)?;
-            }
         }
-        Ok(())
+        // The last one first, so that what a crash leaves still follows on.
+        let files = rest
+            .iter()
+            .rev()
+            .flat_map(|(base, _)| FileKind::ALL.map(|kind| (*base, kind)));
+        Ok(self.home.remove_all(files).await?)
     }
 
     async fn finish(
@@ -420,7 +455,7 @@ impl<'a> Recovery<'a> {
         writer.loss = self.loss;
         writer.effects = effects;
         writer.carry_out_plain(terms.now).await?;
-        writer.forget_snapshots_above_end().await?;
+        writer.forget_stray_snapshots().await?;
         // Epochs that only the batches knew.
         shared
             .epochs_unwritten

@@ -58,6 +58,14 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
+    fn found(&self) -> Found {
+        Found {
+            recovery_point: Some(self.recovery_point),
+            log_start: self.log_start,
+            high_watermark: Some(self.high_watermark),
+        }
+    }
+
     fn get(&self, which: Checkpoint) -> Option<Offset> {
         match which {
             Checkpoint::RecoveryPoint => Some(self.recovery_point),
@@ -69,7 +77,13 @@ impl Marks {
 
 /// A partition's row: a log in use, or what the checkpoints said of a folder that was not loaded yet.
 enum Row {
-    Loaded(Weak<Shared>),
+    /// With what it last said of itself, for when its writer was dropped without being closed: all lower than the truth at most.
+    Loaded {
+        log: Weak<Shared>,
+        last: Marks,
+    },
+    /// A log that was closed cleanly.
+    Closed(Marks),
     Found(Found),
 }
 
@@ -209,18 +223,48 @@ impl LogDir {
     pub(crate) fn found(&self, tp: &TopicPartition) -> Option<Found> {
         match lock(&self.rows).get(tp) {
             Some(Row::Found(found)) => Some(*found),
+            Some(Row::Loaded { log, last }) if log.strong_count() == 0 => Some(last.found()),
+            Some(Row::Closed(last)) => Some(last.found()),
             _ => None,
         }
     }
 
     /// From now on the checkpoints take the partition's row from its log.
     pub(crate) fn register(&self, log: &Arc<Shared>) {
-        lock(&self.rows).insert(log.partition.clone(), Row::Loaded(Arc::downgrade(log)));
+        let row = Row::Loaded {
+            log: Arc::downgrade(log),
+            last: log.marks(),
+        };
+        lock(&self.rows).insert(log.partition.clone(), row);
     }
 
-    /// From now on the partition has no row.
-    pub(crate) fn forget(&self, tp: &TopicPartition) {
+    /// The log was closed: what it says of itself is final.
+    pub(crate) fn closed(&self, log: &Shared) {
+        lock(&self.rows).insert(log.partition.clone(), Row::Closed(log.marks()));
+    }
+
+    /// Whether the clean-shutdown marker may vouch for every log: each was closed, or was not touched since a clean stop.
+    pub(crate) fn all_closed(&self) -> bool {
+        let vouched = |row: &Row| match row {
+            Row::Loaded { .. } => false,
+            Row::Found(_) => self.clean,
+            Row::Closed(_) => true,
+        };
+        lock(&self.rows).values().all(vouched)
+    }
+
+    /// From now on the partition has no row, neither here nor on the disk: a new log of its name must not inherit an old one's
+    /// recovery point, or its first crash would look like lost data.
+    pub(crate) async fn forget(&self, tp: &TopicPartition) -> Result<(), StorageError> {
         lock(&self.rows).remove(tp);
+        let row = format!("\n{} {} ", tp.topic, tp.partition);
+        for which in Checkpoint::ALL {
+            let known = self.written[which as usize].lock().await.contains(&row);
+            if known {
+                self.write_checkpoint(which).await?;
+            }
+        }
+        Ok(())
     }
 
     /// A file or folder that was put aside goes when `at` has come.
@@ -274,9 +318,15 @@ impl LogDir {
     }
 
     fn text(&self, which: Checkpoint) -> String {
-        let rows = lock(&self.rows);
-        let offset = |row: &Row| match row {
-            Row::Loaded(log) => log.upgrade().and_then(|log| log.marks().get(which)),
+        let mut rows = lock(&self.rows);
+        let offset = |row: &mut Row| match row {
+            Row::Loaded { log, last } => {
+                if let Some(log) = log.upgrade() {
+                    *last = log.marks();
+                }
+                last.get(which)
+            }
+            Row::Closed(last) => last.get(which),
             Row::Found(found) => match which {
                 Checkpoint::RecoveryPoint => found.recovery_point,
                 Checkpoint::LogStart => found.log_start,
@@ -284,7 +334,7 @@ impl LogDir {
             },
         };
         let known: Vec<_> = rows
-            .iter()
+            .iter_mut()
             .filter_map(|(tp, row)| Some((tp, offset(row)?)))
             .collect();
         checkpoint::write_offsets(known.into_iter())

@@ -2,22 +2,23 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ottla_io::Env;
+use ottla_io::{Env, Rng};
 use ottla_log::LogConfig;
-use ottla_log::format::file_name::{DirState, PartitionDir};
+use ottla_log::format::file_name::{DirState, FileKind, PartitionDir};
 use ottla_types::{NodeId, Offset, Time, TopicPartition, Uuid};
 
 use crate::checkpoint;
 use crate::errors::{CreateError, FormatError, LoadError, OpenError, StorageError, StoreError};
 use crate::files;
 use crate::load::{self, Terms};
-use crate::log_dir::LogDir;
+use crate::log_dir::{LogDir, lock};
 use crate::meta_properties::MetaProperties;
 use crate::names;
+use crate::replay;
 use crate::writer::LogWriter;
 
 /// What a node's storage is opened with.
@@ -60,6 +61,8 @@ pub struct LogManager {
     broker_epoch: i64,
     delete_delay_ms: u64,
     env: Env,
+    /// For ids and the names of folders that are put aside: one generator, so that no draw comes twice.
+    rng: Mutex<Rng>,
 }
 
 impl LogManager {
@@ -72,6 +75,7 @@ impl LogManager {
             broker_epoch: -1,
             delete_delay_ms: cfg.delete_delay_ms,
             env: env.clone(),
+            rng: Mutex::new(env.entropy.stream("directories")),
         };
         let mut paths = cfg.dirs.clone();
         paths.sort();
@@ -80,21 +84,19 @@ impl LogManager {
         }
         let mut epochs = Vec::new();
         for path in cfg.dirs {
-            let (dir, cluster_id, epoch) = open_dir(env, &path, cfg.node_id).await?;
-            if let Some(first) = manager.dirs.first() {
-                if cluster_id != manager.cluster_id {
-                    return Err(OpenError::ClusterMismatch {
-                        dir: path,
-                        found: cluster_id,
-                        expected: manager.cluster_id,
-                    });
-                }
-                if dir.id == first.id {
-                    return Err(OpenError::SameDirectoryId {
-                        dir: path,
-                        other: first.path.clone(),
-                    });
-                }
+            let (dir, cluster_id, epoch) = open_dir(env, &path, cfg.node_id, &manager.rng).await?;
+            if let Some(twin) = manager.dirs.iter().find(|other| other.id == dir.id) {
+                return Err(OpenError::SameDirectoryId {
+                    dir: path,
+                    other: twin.path.clone(),
+                });
+            }
+            if !manager.dirs.is_empty() && cluster_id != manager.cluster_id {
+                return Err(OpenError::ClusterMismatch {
+                    dir: path,
+                    found: cluster_id,
+                    expected: manager.cluster_id,
+                });
             }
             manager.cluster_id = cluster_id;
             epochs.push(epoch);
@@ -118,6 +120,11 @@ impl LogManager {
     /// The broker epoch that was stopped cleanly; −1 after a crash.
     pub fn previous_broker_epoch(&self) -> i64 {
         self.broker_epoch
+    }
+
+    /// Whether every directory was stopped cleanly.
+    pub fn was_clean(&self) -> bool {
+        self.dirs.iter().all(|dir| dir.clean)
     }
 
     /// The directories.
@@ -162,12 +169,12 @@ impl LogManager {
             });
         }
         if load::is_unfinished(dir, tp).await? {
+            dir.forget(tp).await?;
             dir.io(
                 "removing an unfinished folder",
                 dir.disk().remove_dir_all(&dir.folder(tp)).await,
             )?;
             dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
-            dir.forget(tp);
             return Ok(None);
         }
         load::load(dir, tp, self.terms(cfg, now)).await.map(Some)
@@ -195,6 +202,8 @@ impl LogManager {
                 offline.and_then(Result::err).unwrap_or(nothing),
             ));
         };
+        // The operator may have removed the folder of an earlier log by hand.
+        dir.forget(tp).await?;
         let folder = dir.folder(tp);
         dir.io("creating a folder", dir.disk().create_dir_all(&folder).await)?;
         load::write_partition_metadata(dir, &folder, topic_id).await?;
@@ -238,13 +247,14 @@ impl LogManager {
         tp: &TopicPartition,
         state: DirState,
     ) -> Result<PathBuf, StorageError> {
-        let aside = dir.path.join(PartitionDir::renamed(tp, state, random(&self.env)));
+        // Before the folder goes: its rows must not outlive it.
+        dir.forget(tp).await?;
+        let aside = dir.path.join(PartitionDir::renamed(tp, state, random(&self.rng)));
         dir.io(
             "renaming a folder",
             dir.disk().rename(&dir.folder(tp), &aside).await,
         )?;
         dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
-        dir.forget(tp);
         Ok(aside)
     }
 
@@ -265,16 +275,20 @@ impl LogManager {
         }
     }
 
-    /// A clean stop: logs flushed and closed, checkpoints, then the marker. A directory where something fails gets no marker: the
-    /// next start checks its logs.
+    /// A clean stop: logs flushed and closed, checkpoints, then the marker. A directory where something fails, or with a log in use
+    /// that is not among `writers`, gets no marker: the next start checks its logs.
     pub async fn close(&self, writers: Vec<LogWriter>, broker_epoch: i64) -> Result<(), StoreError> {
         let mut result = Ok(());
         let now = self.env.clock.wall();
         let mut failed: Vec<PathBuf> = Vec::new();
         for mut writer in writers {
-            if let Err(error) = writer.close(now).await {
-                failed.push(writer.shared.home.dir.path.clone());
-                result = result.and(Err(error));
+            let dir = writer.shared.home.dir.clone();
+            match writer.close(now).await {
+                Ok(()) => dir.closed(&writer.shared),
+                Err(error) => {
+                    failed.push(dir.path.clone());
+                    result = result.and(Err(error));
+                }
             }
         }
         for dir in &self.dirs {
@@ -291,6 +305,10 @@ impl LogManager {
 
 async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StorageError> {
     dir.write_checkpoints().await?;
+    if !dir.all_closed() {
+        // A log that was not closed, or not even looked at since a crash.
+        return Ok(());
+    }
     let marker = checkpoint::write_clean_shutdown(broker_epoch);
     dir.io(
         "writing the clean-shutdown marker",
@@ -303,6 +321,7 @@ async fn open_dir(
     env: &Env,
     path: &Path,
     node_id: NodeId,
+    rng: &Mutex<Rng>,
 ) -> Result<(LogDir, String, Option<i64>), OpenError> {
     let disk = &*env.disk;
     let bad = |reason: String| OpenError::BadMetaProperties {
@@ -340,7 +359,7 @@ async fn open_dir(
         Some(id) => id,
         // Formatted before directories had ids (KIP-858): it gets one now.
         None => {
-            let id = random(env);
+            let id = random(rng);
             meta.directory_id = Some(id);
             files::replace(disk, &meta_path, meta.to_text().into())
                 .await
@@ -375,8 +394,8 @@ async fn open_dir(
 }
 
 /// A random id that Kafka accepts.
-fn random(env: &Env) -> Uuid {
-    let mut rng = env.entropy.stream("directories");
+fn random(rng: &Mutex<Rng>) -> Uuid {
+    let mut rng = lock(rng);
     loop {
         let mut bytes = [0; 16];
         rng.fill(&mut bytes);
@@ -475,9 +494,18 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Snapshots of a state that the log no longer reaches.
-    pub(crate) async fn forget_snapshots_above_end(&mut self) -> Result<(), StoreError> {
+    /// Removes producer snapshots that nobody will read: of a state that the log no longer reaches, and those of earlier clean
+    /// stops. The newest stays, and those at the begin of a segment (`ProducerStateManager.removeStraySnapshots`).
+    pub(crate) async fn forget_stray_snapshots(&mut self) -> Result<(), StoreError> {
         let end = self.log.end();
-        Ok(self.delete_snapshots_above(end).await?)
+        self.delete_snapshots_above(end).await?;
+        let home = self.shared.home.clone();
+        let mut found = home.dir.io("listing a folder", replay::snapshots(&home).await)?;
+        found.pop();
+        let segments = self.log.segments().list();
+        found.retain(|at| segments.binary_search_by_key(at, |s| s.base).is_err());
+        Ok(home
+            .remove_all(found.into_iter().map(|at| (at, FileKind::Snapshot)))
+            .await?)
     }
 }

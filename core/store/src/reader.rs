@@ -88,6 +88,8 @@ struct Plan {
     segment: Arc<Segment>,
     next: Option<Offset>,
     offsets: Offsets,
+    /// How often the log had been cut.
+    cuts: u64,
     /// Readable bytes of the segment.
     size: u64,
     first: Option<Place>,
@@ -171,7 +173,7 @@ impl LogReader {
             let Some(plan) = self.plan(from_now, from, upto)? else {
                 return Ok(Slice::empty(from, self.offsets()));
             };
-            let next = plan.next;
+            let (next, cuts) = (plan.next, plan.cuts);
             match self
                 .carry_out(plan, from_now, max_bytes, upto, at_least_one)
                 .await
@@ -183,6 +185,8 @@ impl LogReader {
                     None => return Ok(Slice::empty(from, self.offsets())),
                 },
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                // The log was cut while it was read: what was found there says nothing.
+                Err(e) if e.kind() == io::ErrorKind::InvalidData && self.shared.view().cuts != cuts => {}
                 Err(e) => return Err(self.failed(e)),
             }
         }
@@ -237,6 +241,7 @@ impl LogReader {
             segment,
             next,
             offsets,
+            cuts: view.cuts,
             size,
             first,
             limit,
@@ -258,6 +263,7 @@ impl LogReader {
             first,
             limit,
             next,
+            ..
         } = plan;
         let file = segment.file().await?;
         let first = match first {

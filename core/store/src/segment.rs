@@ -12,6 +12,7 @@ use ottla_log::format::time_index::TimeEntry;
 use ottla_log::format::{offset_index, time_index, txn_index};
 use ottla_types::Offset;
 
+use crate::errors::StorageError;
 use crate::files;
 use crate::handle::Handle;
 use crate::index_file::IndexFile;
@@ -47,6 +48,25 @@ impl Home {
 
     pub(crate) fn file(&self, offset: Offset, kind: FileKind) -> PathBuf {
         lock(&self.folder).join(FileName::new(offset, kind).to_string())
+    }
+
+    /// Removes files and makes that durable: a name that came back after a loss of power would be taken for a part of the log.
+    pub(crate) async fn remove_all(
+        &self,
+        files: impl Iterator<Item = (Offset, FileKind)>,
+    ) -> Result<(), StorageError> {
+        let mut removed = false;
+        for (offset, kind) in files {
+            let path = self.file(offset, kind);
+            self.dir
+                .io("removing a file", files::remove(self.disk(), &path).await)?;
+            removed = true;
+        }
+        if removed {
+            self.dir
+                .io("syncing a folder", self.disk().sync_dir(&self.folder()).await)?;
+        }
+        Ok(())
     }
 }
 
@@ -131,7 +151,8 @@ impl Segment {
             .await
     }
 
-    /// Says that bytes are about to be written which no sync has seen.
+    /// Says that there are bytes which no sync has seen: before a write, which may fail half-way, and after it, because a sync that ran
+    /// meanwhile need not have seen its bytes.
     pub(crate) fn touched(&self) {
         self.unsynced.store(true, Ordering::Release);
     }
@@ -162,6 +183,29 @@ impl Segment {
             .write(disk, || self.path(FileKind::TimeIndex))
             .await?;
         self.txn_index.write(disk, || self.path(FileKind::TxnIndex)).await
+    }
+
+    /// Puts indexes in the place of those on the disk; the transaction index stays if there is none for it.
+    pub(crate) async fn replace_indexes(
+        &self,
+        index: Vec<u8>,
+        time_index: Vec<u8>,
+        txn_index: Option<Vec<u8>>,
+    ) -> io::Result<()> {
+        let disk = self.home.disk();
+        self.index
+            .replace(disk, || self.path(FileKind::Index), index)
+            .await?;
+        let path = || self.path(FileKind::TimeIndex);
+        self.time_index.replace(disk, path, time_index).await?;
+        if let Some(txn_index) = txn_index {
+            let path = || self.path(FileKind::TxnIndex);
+            files::remove(disk, &path()).await?;
+            if !txn_index.is_empty() {
+                self.txn_index.replace(disk, path, txn_index).await?;
+            }
+        }
+        self.write_indexes().await
     }
 
     /// The first batch that holds `target` or lies above it, below `end` bytes.

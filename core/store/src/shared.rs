@@ -90,6 +90,8 @@ pub(crate) struct Shared {
     view: Mutex<View>,
     /// One flush at a time: a second one waits and mostly finds its work done.
     flushing: tokio::sync::Mutex<()>,
+    /// One writer of small files at a time: who finds a flag down must find the work done, not under way.
+    small_files: tokio::sync::Mutex<()>,
     /// The epoch cache is newer than its file.
     pub(crate) epochs_unwritten: AtomicBool,
     /// Names in the folder that are not durable.
@@ -120,6 +122,7 @@ impl Shared {
             home,
             view: Mutex::new(view),
             flushing: tokio::sync::Mutex::new(()),
+            small_files: tokio::sync::Mutex::new(()),
             epochs_unwritten: AtomicBool::new(false),
             names_unsynced: AtomicBool::new(false),
             gone: AtomicBool::new(false),
@@ -156,9 +159,10 @@ impl Shared {
             if to <= view.offsets.recovery_point {
                 return Ok(view.offsets.recovery_point);
             }
+            // With the segment that ends at the recovery point: it may have been closed while its last bytes were being flushed.
             let first = view
                 .segments
-                .partition_point(|s| s.base <= view.offsets.recovery_point)
+                .partition_point(|s| s.base < view.offsets.recovery_point)
                 .saturating_sub(1);
             let segments: Vec<_> = view
                 .segments
@@ -233,20 +237,34 @@ impl Shared {
 
     /// Writes the epoch checkpoint if the cache is newer.
     pub(crate) async fn write_epochs(&self) -> Result<(), StorageError> {
-        if !self.epochs_unwritten.swap(false, Ordering::AcqRel) {
-            return Ok(());
+        let written = self.try_write_epochs().await?;
+        self.home.dir.io("writing leader epochs", written)
+    }
+
+    /// Writes the epoch checkpoint if the cache is newer. On a full disk that stays to be done, and the inner error says so.
+    pub(crate) async fn try_write_epochs(&self) -> Result<std::io::Result<()>, StorageError> {
+        let _one = self.small_files.lock().await;
+        if !self.epochs_unwritten.load(Ordering::Acquire) {
+            return Ok(Ok(()));
         }
         let epochs = self.view().epochs.clone();
         let path = self.home.folder().join(names::LEADER_EPOCHS);
         let text = epoch_file::write(&epochs);
-        self.home.dir.io(
-            "writing leader epochs",
-            files::replace(self.home.disk(), &path, Bytes::from(text)).await,
-        )
+        match files::replace(self.home.disk(), &path, Bytes::from(text)).await {
+            Err(e) if files::is_full(&e) => return Ok(Err(e)),
+            other => self.home.dir.io("writing leader epochs", other)?,
+        }
+        // Only now: who finds the flag down relies on the file.
+        let view = self.view();
+        if Arc::ptr_eq(&view.epochs, &epochs) {
+            self.epochs_unwritten.store(false, Ordering::Release);
+        }
+        Ok(Ok(()))
     }
 
     /// Makes the names of new segments durable.
     pub(crate) async fn sync_names(&self) -> Result<(), StorageError> {
+        let _one = self.small_files.lock().await;
         if !self.names_unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }

@@ -28,20 +28,13 @@ impl LogReader {
     pub async fn offset_for_timestamp(&self, timestamp: i64) -> Result<Option<TimestampOffset>, ReadError> {
         self.check()?;
         let (segments, start) = self.segments();
-        for segment in segments
-            .iter()
-            .filter(|s| s.max_timestamp().timestamp >= timestamp)
-        {
-            let from = segment
-                .offset_for_time(timestamp)
-                .await
-                .map_err(|e| self.failed(e))?;
-            let wanted = |at: i64, offset: Offset| at >= timestamp && offset >= start;
-            let found = first_record(segment, from, timestamp, &wanted)
-                .await
-                .map_err(|e| self.failed(e))?;
-            if found.is_some() {
-                return Ok(found);
+        for segment in &segments {
+            if segment.max_timestamp().timestamp < timestamp {
+                continue;
+            }
+            let found = first_record(segment, timestamp, start).await;
+            if let Some(found) = found.map_err(|e| self.failed(e))? {
+                return Ok(Some(found));
             }
         }
         Ok(None)
@@ -51,20 +44,20 @@ impl LogReader {
     pub async fn max_timestamp(&self) -> Result<Option<TimestampOffset>, ReadError> {
         self.check()?;
         let (segments, start) = self.segments();
-        // The first of equals: `max_by_key` would take the last.
-        let best = segments.iter().rev().max_by_key(|s| s.max_timestamp().timestamp);
-        let Some(segment) = best.filter(|s| s.max_timestamp().timestamp >= 0) else {
+        let mut largest = -1;
+        for segment in &segments {
+            // Only the first segment can hold records below the log's start.
+            let of_segment = if segment.base < start {
+                largest_from(segment, start).await.map_err(|e| self.failed(e))?
+            } else {
+                segment.max_timestamp().timestamp
+            };
+            largest = largest.max(of_segment);
+        }
+        if largest < 0 {
             return Ok(None);
-        };
-        let timestamp = segment.max_timestamp().timestamp;
-        let from = segment
-            .offset_for_time(timestamp)
-            .await
-            .map_err(|e| self.failed(e))?;
-        let wanted = |at: i64, offset: Offset| at >= timestamp && offset >= start;
-        first_record(segment, from, timestamp, &wanted)
-            .await
-            .map_err(|e| self.failed(e))
+        }
+        self.offset_for_timestamp(largest).await
     }
 
     fn segments(&self) -> (Vec<Arc<Segment>>, Offset) {
@@ -73,30 +66,61 @@ impl LogReader {
     }
 }
 
-/// The first wanted record of a segment from `from` on. Batches whose largest timestamp is below `timestamp` are not opened.
+/// The first record of a segment at or after `timestamp` and at or above `start`. Batches whose largest timestamp is lower are not
+/// opened.
 async fn first_record(
     segment: &Segment,
-    from: Offset,
     timestamp: i64,
-    wanted: &(dyn Fn(i64, Offset) -> bool + Sync),
+    start: Offset,
 ) -> io::Result<Option<TimestampOffset>> {
+    let from = segment.offset_for_time(timestamp).await?.max(start);
     let position = segment.position_at_or_below(from).await?;
     let mut scan = Scan::new(segment.file().await?, position, segment.size());
     while let Some((place, header)) = scan.next().await? {
-        if header.max_timestamp >= timestamp
-            && let Some(found) = in_batch(segment, place, wanted).await?
-        {
-            return Ok(Some(found));
+        if header.max_timestamp < timestamp || place.last < start {
+            continue;
+        }
+        let mut found = None;
+        each_record(segment, place, |record| {
+            let wanted = record.timestamp >= timestamp && record.offset >= start;
+            found = wanted.then_some(record);
+            !wanted
+        })
+        .await?;
+        if found.is_some() {
+            return Ok(found);
         }
     }
     Ok(None)
 }
 
-async fn in_batch(
+/// The largest timestamp of a segment's records from `start` on; −1 for none.
+async fn largest_from(segment: &Segment, start: Offset) -> io::Result<i64> {
+    let position = segment.position_at_or_below(start).await?;
+    let mut scan = Scan::new(segment.file().await?, position, segment.size());
+    let mut largest = -1;
+    while let Some((place, header)) = scan.next().await? {
+        if place.base >= start {
+            largest = largest.max(header.max_timestamp);
+        } else if place.last >= start {
+            each_record(segment, place, |record| {
+                if record.offset >= start {
+                    largest = largest.max(record.timestamp);
+                }
+                true
+            })
+            .await?;
+        }
+    }
+    Ok(largest)
+}
+
+/// Shows the records of a batch until `next` says no.
+async fn each_record(
     segment: &Segment,
     place: Place,
-    wanted: &(dyn Fn(i64, Offset) -> bool + Sync),
-) -> io::Result<Option<TimestampOffset>> {
+    mut next: impl FnMut(TimestampOffset) -> bool,
+) -> io::Result<()> {
     let file = segment.file().await?;
     let (read, bytes) = read_exact_at(&*file, place.position, BytesMut::new(), place.size as usize).await;
     read?;
@@ -108,26 +132,24 @@ async fn in_batch(
     };
     let batch = BatchRef::first(&bytes).map_err(|e| bad(&e))?;
     let header = *batch.header();
-    if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
-        // All records of such a batch have one time.
-        let offset = header.base_offset;
-        return Ok(wanted(header.max_timestamp, offset).then_some(TimestampOffset {
-            timestamp: header.max_timestamp,
-            offset,
-        }));
-    }
+    // All records of a batch with append times have one.
+    let append_time = header.attributes.timestamp_type() == TimestampType::LogAppendTime;
     let mut decompressor = Decompressor::new(Limits::default());
     let mut records = batch.records_with(&mut decompressor).map_err(|e| bad(&e))?;
     while let Some(record) = records.next_record() {
         let record = record.map_err(|e| bad(&e))?;
-        let at = header.base_timestamp.saturating_add(record.timestamp_delta);
-        let offset = header.base_offset.saturating_add(i64::from(record.offset_delta));
-        if wanted(at, offset) {
-            return Ok(Some(TimestampOffset {
-                timestamp: at,
-                offset,
-            }));
+        let of_record = header.base_timestamp.saturating_add(record.timestamp_delta);
+        let shown = TimestampOffset {
+            timestamp: if append_time {
+                header.max_timestamp
+            } else {
+                of_record
+            },
+            offset: header.base_offset.saturating_add(i64::from(record.offset_delta)),
+        };
+        if !next(shown) {
+            break;
         }
     }
-    Ok(None)
+    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::{Env, write_all_at};
@@ -13,6 +14,7 @@ use ottla_types::{Epoch, Event, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::records::{BatchRef, EndTxnMarker, HEADER_SIZE, patch};
 
 use crate::errors::{AppendError, StorageError, StoreError};
+use crate::files;
 use crate::log_dir::LogDir;
 use crate::reader::LogReader;
 use crate::scan::Place;
@@ -306,6 +308,14 @@ impl LogWriter {
     /// Checks that the log can be written.
     async fn begin(&mut self, bytes: usize) -> Result<(), AppendError> {
         self.enter()?;
+        if self.shared.epochs_unwritten.load(Ordering::Acquire)
+            && self.shared.try_write_epochs().await?.is_err()
+        {
+            self.busy = false;
+            return Err(AppendError::DiskFull {
+                dir: self.shared.home.dir.path.clone(),
+            });
+        }
         if self.full {
             let dir = &self.shared.home.dir;
             let free = dir.io("asking for free space", dir.disk().free_space(&dir.path).await);
@@ -391,17 +401,19 @@ impl LogWriter {
 
     /// Carries out the effects of the queued batches. Returns how many of them are written, and why not all.
     async fn write_queue(&mut self, now: Time) -> (usize, Result<(), AppendError>) {
-        let all = self.queue.len();
+        let mut written = self.queue.len();
         let result = match self.carry_out(now).await {
             Ok(()) => self.write_group().await,
             Err(error) => Err(error),
         };
         let result = match result {
-            Err(WriteError::Full) => self.take_back(now).await,
+            Err(WriteError::Full) => {
+                written -= self.queue.len();
+                self.take_back(now).await
+            }
             Err(WriteError::Store(error)) => Err(error.into()),
             Ok(()) => self.write_due_indexes().await.map_err(AppendError::from),
         };
-        let written = all - self.queue.len();
         self.queue.clear();
         self.group = Group::default();
         if !matches!(result, Err(AppendError::Storage(_) | AppendError::Violation(_))) {
@@ -446,6 +458,7 @@ impl LogWriter {
         );
         let (result, bufs) = write_all_at(&*file, self.group.position, bufs).await;
         self.bufs = bufs;
+        segment.touched();
         if let Err(e) = result {
             return Err(WriteError::from_io(&dir, "writing to a segment", e));
         }
@@ -503,12 +516,15 @@ impl LogWriter {
         let full = AppendError::DiskFull {
             dir: self.shared.home.dir.path.clone(),
         };
-        let Some(first) = self.queue.first() else {
+        let first = self.queue.first().map(|first| (first.end, first.active));
+        self.queue.clear();
+        self.group = Group::default();
+        let Some((end, active)) = first else {
             return Err(full);
         };
-        let end = first.end;
-        let segment = match first.active {
-            state if state.base == self.active.base => state,
+        let segment = match active {
+            // The second: a replicated batch beyond a gap had opened a segment of its own, which goes.
+            state if state.base == self.active.base || self.active.base > end => state,
             _ => SegmentState::new(self.active.base, now),
         };
         let producers = self.producers_at(end, &segment).await?;
@@ -534,12 +550,13 @@ pub(crate) enum WriteError {
 }
 
 impl WriteError {
+    /// Takes the directory offline if `result` is an error, unless the disk only had no room.
+    pub(crate) fn check<T>(dir: &LogDir, what: &str, result: io::Result<T>) -> Result<T, Self> {
+        result.map_err(|e| WriteError::from_io(dir, what, e))
+    }
+
     fn from_io(dir: &LogDir, what: &str, error: io::Error) -> Self {
-        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};
-        if matches!(
-            error.kind(),
-            StorageFull | QuotaExceeded | WriteZero | FileTooLarge
-        ) {
+        if files::is_full(&error) {
             return WriteError::Full;
         }
         WriteError::Store(StoreError::Storage(dir.fail(format!("{what}: {error}"))))

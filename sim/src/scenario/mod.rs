@@ -44,7 +44,7 @@ impl Scenario {
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    vec![broker::BROKER, echo::ECHO]
+    vec![broker::BROKER, broker::BROKER_CACHED, echo::ECHO]
 }
 
 /// The scenario of this name.

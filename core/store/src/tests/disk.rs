@@ -1,0 +1,127 @@
+//! A disk whose syncs fail and whose writes take their time, on demand.
+
+use std::any::Any;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use bytes::{Bytes, BytesMut};
+use ottla_io::{Disk, Entry, File, Lock, Op, OpenOptions, ReadResult, WriteResult};
+
+/// What goes wrong.
+#[derive(Default)]
+pub(super) struct Faults {
+    pub(super) fail_sync: AtomicBool,
+    /// Writes happen at the second poll.
+    pub(super) slow_write: AtomicBool,
+}
+
+pub(super) struct FaultyDisk {
+    inner: Arc<dyn Disk>,
+    faults: Arc<Faults>,
+}
+
+impl FaultyDisk {
+    pub(super) fn new(inner: Arc<dyn Disk>, faults: Arc<Faults>) -> Self {
+        FaultyDisk { inner, faults }
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn open(&self, path: &Path, how: OpenOptions) -> Op<io::Result<Arc<dyn File>>> {
+        let (opening, faults) = (self.inner.open(path, how), self.faults.clone());
+        match opening.into_ready() {
+            Ok(opened) => {
+                Op::ready(opened.map(|inner| Arc::new(FaultyFile { inner, faults }) as Arc<dyn File>))
+            }
+            Err(_) => panic!("the disk in memory never waits"),
+        }
+    }
+
+    fn create_dir_all(&self, path: &Path) -> Op<io::Result<()>> {
+        self.inner.create_dir_all(path)
+    }
+
+    fn list(&self, dir: &Path) -> Op<io::Result<Vec<Entry>>> {
+        self.inner.list(dir)
+    }
+
+    fn entry(&self, path: &Path) -> Op<io::Result<Option<Entry>>> {
+        self.inner.entry(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Op<io::Result<()>> {
+        self.inner.rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> Op<io::Result<()>> {
+        self.inner.remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> Op<io::Result<()>> {
+        self.inner.remove_dir_all(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> Op<io::Result<()>> {
+        self.inner.sync_dir(dir)
+    }
+
+    fn free_space(&self, path: &Path) -> Op<io::Result<u64>> {
+        self.inner.free_space(path)
+    }
+
+    fn lock(&self, path: &Path) -> Op<io::Result<Box<dyn Lock>>> {
+        self.inner.lock(path)
+    }
+}
+
+struct FaultyFile {
+    inner: Arc<dyn File>,
+    faults: Arc<Faults>,
+}
+
+impl File for FaultyFile {
+    fn read_at(&self, offset: u64, buf: BytesMut, len: usize) -> Op<ReadResult> {
+        self.inner.read_at(offset, buf, len)
+    }
+
+    fn write_at(&self, offset: u64, bufs: Vec<Bytes>) -> Op<WriteResult> {
+        if !self.faults.slow_write.load(Ordering::Relaxed) {
+            return self.inner.write_at(offset, bufs);
+        }
+        let inner = self.inner.clone();
+        Op::pending(async move {
+            let mut waited = false;
+            std::future::poll_fn(|_| {
+                if std::mem::replace(&mut waited, true) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            })
+            .await;
+            inner.write_at(offset, bufs).await
+        })
+    }
+
+    fn len(&self) -> Op<io::Result<u64>> {
+        self.inner.len()
+    }
+
+    fn set_len(&self, len: u64) -> Op<io::Result<()>> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> Op<io::Result<()>> {
+        if self.faults.fail_sync.load(Ordering::Relaxed) {
+            return Op::ready(Err(io::Error::other("input/output error")));
+        }
+        self.inner.sync_data()
+    }
+
+    fn handle(&self) -> &dyn Any {
+        self.inner.handle()
+    }
+}

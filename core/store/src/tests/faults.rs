@@ -1,0 +1,53 @@
+//! A disk that fills up, and one that breaks.
+
+use std::sync::atomic::Ordering;
+
+use super::*;
+
+#[test]
+fn a_full_disk_refuses_appends_until_there_is_room() {
+    let world = World::new();
+    let (_manager, mut writer) = world.create(&small());
+    for n in 0..7 {
+        append(&mut writer, &[n]);
+    }
+    // Room for a part of the next batch.
+    world.disk.set_capacity(Some(world.disk.used() + 50));
+    let error = try_append(&mut writer, &[7]).unwrap_err();
+    assert!(matches!(error, AppendError::DiskFull { .. }), "{error}");
+    let error = try_append(&mut writer, &[7]).unwrap_err();
+    assert!(matches!(error, AppendError::DiskFull { .. }), "{error}");
+    assert_holds(&writer.reader(), 0, 7);
+    world.disk.set_capacity(None);
+    for n in 7..20 {
+        assert_eq!(append(&mut writer, &[n]), n);
+    }
+    assert_holds(&writer.reader(), 0, 20);
+    drop((writer, _manager));
+    world.disk.crash();
+    let (_manager, writer) = world.reopen(&small());
+    assert_eq!(writer.loss(), None);
+    assert_holds(&writer.reader(), 0, 20);
+}
+
+#[test]
+fn a_failed_sync_takes_the_directory_offline_for_good() {
+    let world = World::new();
+    let (manager, mut writer) = world.create(&small());
+    append(&mut writer, &[0]);
+    world.faults.fail_sync.store(true, Ordering::Relaxed);
+    let error = run(writer.reader().flush_to(1)).unwrap_err();
+    assert!(error.reason.contains("input/output error"), "{error}");
+    world.faults.fail_sync.store(false, Ordering::Relaxed);
+    // The kernel would report success the next time, for bytes that it has dropped.
+    assert!(run(writer.reader().flush_to(1)).is_err());
+    assert!(matches!(
+        try_append(&mut writer, &[1]),
+        Err(AppendError::Storage(_))
+    ));
+    assert_eq!(writer.reader().offsets().recovery_point, 0);
+    assert!(!manager.directories()[0].online);
+    assert!(run(manager.close(vec![writer], 1)).is_err());
+    drop(manager);
+    assert!(!world.open().was_clean());
+}
