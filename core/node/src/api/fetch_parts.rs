@@ -1,5 +1,6 @@
 //! A Fetch answer as parts: the bytes around the records are written here, the records themselves stay file ranges, which the
-//! stream sends without a copy. A test holds it against the generated encoder, version by version.
+//! stream sends without a copy. `ottla_wire::framing::put_response_around` does the same from the generated encoder; this writer is to
+//! move onto it.
 
 use bytes::Bytes;
 use ottla_rpc::{Part, Reply};
