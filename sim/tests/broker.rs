@@ -2,11 +2,11 @@
 
 use ottla_sim::scenario;
 
-/// Seeds whose run showed an effect, by counter.
-fn runs_with(counters: &[std::collections::BTreeMap<String, u64>], what: &str) -> usize {
+/// Seeds whose run showed an effect more often than `beyond` times, by counter.
+fn runs_with(counters: &[std::collections::BTreeMap<String, u64>], what: &str, beyond: u64) -> usize {
     counters
         .iter()
-        .filter(|c| c.get(what).copied().unwrap_or(0) > 0)
+        .filter(|c| c.get(what).copied().unwrap_or(0) > beyond)
         .count()
 }
 
@@ -24,17 +24,19 @@ fn two_hundred_seeds_keep_every_acknowledged_record() {
                 .collect(),
         );
     }
-    assert_eq!(runs_with(&counters, "checked.acknowledged-is-durable"), 200);
+    assert_eq!(runs_with(&counters, "checked.acknowledged-is-durable", 0), 200);
     for (what, least) in [
         ("loss.bytes", 50),
         ("loss.torn_files", 20),
         ("loss.renames", 20),
-        ("disk.write_error", 5),
-        ("disk.no_space", 5),
+        ("disk.write_error", 10),
+        ("disk.no_space", 10),
         ("fault.crash", 20),
         ("fault.power_loss", 50),
     ] {
-        let runs = runs_with(&counters, what);
+        // The story itself ends with a loss of power, which is no fault of the plan.
+        let beyond = u64::from(what == "fault.power_loss");
+        let runs = runs_with(&counters, what, beyond);
         assert!(
             runs >= least,
             "{what} had an effect in {runs} of 200 runs, wanted {least}"
@@ -62,8 +64,8 @@ fn a_new_log_directory_survives_a_power_loss() {
         .run(&ottla_sim::Plan::parse(text).expect("a plan"))
         .expect_pass();
     assert!(
-        report.count("fault.power_loss") > 0,
-        "the witness: power was lost"
+        report.count("fault.power_loss") > 1,
+        "the witness: power was lost before the end of the story, which takes it too"
     );
 }
 

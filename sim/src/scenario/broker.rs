@@ -53,7 +53,7 @@ pub const BROKER_CACHED: Scenario = Scenario {
 
 const PORT: u16 = 9092;
 const CLIENTS: u64 = 2;
-const MESSAGES: u64 = 25;
+const MESSAGES: u64 = 60;
 const TOPIC: &str = "t";
 const DATA: &str = "/data";
 
@@ -64,6 +64,7 @@ fn swarm() -> Swarm {
     Swarm {
         others: vec!["c0".into(), "c1".into()],
         horizon: Duration::from_secs(10),
+        most: 40,
         ..Swarm::new(&["n1"])
     }
 }
@@ -228,7 +229,7 @@ async fn produce_all(env: Env, client: u64, acknowledged: Acknowledged) {
             }
             env.clock.sleep(Duration::from_millis(200)).await;
         }
-        let pause = env.entropy.stream(&format!("pause {number}")).below(600);
+        let pause = env.entropy.stream(&format!("pause {number}")).below(250);
         env.clock.sleep(Duration::from_millis(pause)).await;
     }
 }
