@@ -78,8 +78,13 @@ pub enum OpenError {
         /// The other one.
         other: PathBuf,
     },
-    /// Not one directory can be used.
-    AllOffline(StorageError),
+    /// The disk refuses.
+    Unusable {
+        /// The directory.
+        dir: PathBuf,
+        /// What it said.
+        reason: String,
+    },
 }
 
 impl fmt::Display for OpenError {
@@ -121,7 +126,12 @@ impl fmt::Display for OpenError {
                 show(dir),
                 show(other)
             ),
-            OpenError::AllOffline(error) => write!(f, "no log directory can be used: {error}"),
+            OpenError::Unusable { dir, reason } => write!(
+                f,
+                "log directory {} can't be used: {reason}. Repair the disk, or take the directory out of log.dirs: its partitions \
+                 are then fetched from their other replicas",
+                show(dir)
+            ),
         }
     }
 }

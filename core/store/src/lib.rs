@@ -1,15 +1,17 @@
 //! Layer 3: carries a log's effects out on `ottla_io::Disk`. Kafka's data directory, byte for byte: segments, indexes, snapshots,
 //! checkpoints, `meta.properties`, the clean-shutdown marker.
 //!
-//! - [`LogManager`]: all log directories of a node; `load`: from a folder to a log; `log_dir`: one directory, online or not.
-//! - [`LogWriter`] (`writer`, `effects`, `upkeep`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
+//! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `tidy`, `load`: from a folder to a log.
+//! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
 //! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
 
 mod checkpoint;
+mod closing;
 mod effects;
 mod epoch_file;
 mod errors;
 mod files;
+mod format;
 mod handle;
 mod index_file;
 mod load;
@@ -17,6 +19,7 @@ mod log_dir;
 mod manager;
 mod meta_properties;
 mod names;
+mod open;
 mod reader;
 mod replay;
 mod scan;
@@ -32,7 +35,8 @@ mod writer;
 pub use errors::{
     AppendError, CreateError, FormatError, LoadError, OpenError, ReadError, StorageError, StoreError,
 };
-pub use manager::{Directory, Format, LogManager, StoreConfig, format_dir};
+pub use format::{Format, format_dir};
+pub use manager::{Directory, LogManager, StoreConfig};
 pub use reader::{LogReader, Slice, Upto};
 pub use shared::Offsets;
 pub use times::TimestampOffset;

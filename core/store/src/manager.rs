@@ -1,24 +1,21 @@
 //! All log directories of one node: opening them, finding and placing partitions, checkpoints, the clean stop.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use ottla_io::{Env, Rng};
 use ottla_log::LogConfig;
-use ottla_log::format::file_name::{DirState, FileKind, PartitionDir};
-use ottla_types::{NodeId, Offset, Time, TopicPartition, Uuid};
+use ottla_log::format::file_name::{DirState, PartitionDir};
+use ottla_types::{NodeId, Time, TopicPartition, Uuid};
 
 use crate::checkpoint;
-use crate::errors::{CreateError, FormatError, LoadError, OpenError, StorageError, StoreError};
+use crate::errors::{CreateError, LoadError, OpenError, StorageError, StoreError};
 use crate::files;
 use crate::load::{self, Terms};
-use crate::log_dir::{LogDir, lock};
-use crate::meta_properties::MetaProperties;
+use crate::log_dir::LogDir;
 use crate::names;
-use crate::replay;
+use crate::open::{open_dir, random};
 use crate::writer::LogWriter;
 
 /// What a node's storage is opened with.
@@ -314,198 +311,4 @@ async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StorageError> 
         "writing the clean-shutdown marker",
         files::replace(dir.disk(), &dir.path.join(names::CLEAN_SHUTDOWN), marker.into()).await,
     )
-}
-
-/// A directory, its cluster, and the broker epoch of its clean-shutdown marker.
-async fn open_dir(
-    env: &Env,
-    path: &Path,
-    node_id: NodeId,
-    rng: &Mutex<Rng>,
-) -> Result<(LogDir, String, Option<i64>), OpenError> {
-    let disk = &*env.disk;
-    let bad = |reason: String| OpenError::BadMetaProperties {
-        dir: path.to_path_buf(),
-        reason,
-    };
-    let io = |e: io::Error| bad(e.to_string());
-    let meta_path = path.join(names::META_PROPERTIES);
-    if disk.entry(&meta_path).await.map_err(io)?.is_none() {
-        return Err(OpenError::NotFormatted(path.to_path_buf()));
-    }
-    let held = disk
-        .lock(&path.join(names::LOCK))
-        .await
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::WouldBlock => OpenError::Locked {
-                dir: path.to_path_buf(),
-                holder: e.to_string(),
-            },
-            _ => bad(format!("its lock can't be taken: {e}")),
-        })?;
-    let text = files::read_text(disk, &meta_path)
-        .await
-        .map_err(io)?
-        .unwrap_or_default();
-    let mut meta = MetaProperties::parse(&text).map_err(bad)?;
-    if meta.node_id != node_id {
-        return Err(OpenError::NodeMismatch {
-            dir: path.to_path_buf(),
-            found: meta.node_id,
-            expected: node_id,
-        });
-    }
-    let id = match meta.directory_id {
-        Some(id) => id,
-        // Formatted before directories had ids (KIP-858): it gets one now.
-        None => {
-            let id = random(rng);
-            meta.directory_id = Some(id);
-            files::replace(disk, &meta_path, meta.to_text().into())
-                .await
-                .map_err(io)?;
-            id
-        }
-    };
-    let marker_path = path.join(names::CLEAN_SHUTDOWN);
-    let marker = files::read(disk, &marker_path).await.map_err(io)?;
-    let clean = marker.is_some();
-    if clean {
-        files::remove(disk, &marker_path).await.map_err(io)?;
-        disk.sync_dir(path).await.map_err(io)?;
-    }
-    let dir = LogDir::new(env.clone(), path.to_path_buf(), id, clean, Some(held));
-    let mut folders = Vec::new();
-    for entry in disk.list(path).await.map_err(io)? {
-        match PartitionDir::parse(&entry.name) {
-            Some(folder) if folder.state == DirState::Live => folders.push(folder.partition),
-            Some(folder) if folder.state == DirState::Delete => dir.doom(Time(0), path.join(&entry.name)),
-            _ => {}
-        }
-    }
-    dir.read_checkpoints(&folders)
-        .await
-        .map_err(OpenError::AllOffline)?;
-    Ok((
-        dir,
-        meta.cluster_id,
-        marker.map(|bytes| checkpoint::read_clean_shutdown(&String::from_utf8_lossy(&bytes))),
-    ))
-}
-
-/// A random id that Kafka accepts.
-fn random(rng: &Mutex<Rng>) -> Uuid {
-    let mut rng = lock(rng);
-    loop {
-        let mut bytes = [0; 16];
-        rng.fill(&mut bytes);
-        if let Some(id) = Uuid::from_random(bytes) {
-            return id;
-        }
-    }
-}
-
-/// What formatting a log directory needs to know.
-#[derive(Debug, Clone)]
-pub struct Format {
-    /// The cluster's id.
-    pub cluster_id: String,
-    /// The node.
-    pub node_id: NodeId,
-    /// The directory's id.
-    pub directory_id: Uuid,
-    /// Content of `bootstrap.checkpoint`: the records that a fresh cluster begins with; none in directories without metadata.
-    pub bootstrap: Option<Bytes>,
-}
-
-/// Creates a directory and makes its name durable, and those of the ones above it that were missing: a log directory that a power
-/// loss takes away takes everything in it away.
-async fn create_durably(env: &Env, path: &Path) -> io::Result<()> {
-    let mut missing = Vec::new();
-    for ancestor in path.ancestors().filter(|a| !a.as_os_str().is_empty()) {
-        if env.disk.entry(ancestor).await?.is_some() {
-            break;
-        }
-        missing.push(ancestor);
-    }
-    env.disk.create_dir_all(path).await?;
-    for created in missing.iter().rev() {
-        let parent = created
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        env.disk.sync_dir(parent).await?;
-    }
-    Ok(())
-}
-
-/// Formats a log directory (`kafka-storage format`): `meta.properties` last, so that a crash leaves one that isn't formatted.
-pub async fn format_dir(env: &Env, path: &Path, format: Format) -> Result<(), FormatError> {
-    let disk = &*env.disk;
-    let io = |e: io::Error| FormatError::Io(path.to_path_buf(), e);
-    create_durably(env, path).await.map_err(io)?;
-    if disk
-        .entry(&path.join(names::META_PROPERTIES))
-        .await
-        .map_err(io)?
-        .is_some()
-    {
-        return Err(FormatError::AlreadyFormatted(path.to_path_buf()));
-    }
-    if let Some(bootstrap) = format.bootstrap {
-        files::replace(disk, &path.join(names::BOOTSTRAP), bootstrap)
-            .await
-            .map_err(io)?;
-    }
-    let Format {
-        cluster_id,
-        node_id,
-        directory_id,
-        ..
-    } = format;
-    let meta = MetaProperties {
-        cluster_id,
-        node_id,
-        directory_id: Some(directory_id),
-    };
-    files::replace(disk, &path.join(names::META_PROPERTIES), meta.to_text().into())
-        .await
-        .map_err(io)
-}
-
-impl LogWriter {
-    /// A clean stop of one log: everything flushed, indexes complete, a producer snapshot at the end.
-    pub(crate) async fn close(&mut self, now: Time) -> Result<(), StoreError> {
-        self.enter()?;
-        self.log.close(&mut self.effects).map_err(StoreError::Violation)?;
-        self.carry_out_plain(now).await?;
-        let segments = self.shared.view().segments.clone();
-        let dir = self.shared.home.dir.clone();
-        for segment in &segments {
-            dir.io("writing an index", segment.write_indexes().await)?;
-            dir.io("flushing a segment", segment.sync(true).await)?;
-        }
-        let end: Offset = self.log.end();
-        self.shared.flush_to(end).await?;
-        self.shared.sync_snapshot(end).await?;
-        self.shared.write_epochs().await?;
-        self.shared.sync_names().await?;
-        self.leave();
-        Ok(())
-    }
-
-    /// Removes producer snapshots that nobody will read: of a state that the log no longer reaches, and those of earlier clean
-    /// stops. The newest stays, and those at the begin of a segment (`ProducerStateManager.removeStraySnapshots`).
-    pub(crate) async fn forget_stray_snapshots(&mut self) -> Result<(), StoreError> {
-        let end = self.log.end();
-        self.delete_snapshots_above(end).await?;
-        let home = self.shared.home.clone();
-        let mut found = home.dir.io("listing a folder", replay::snapshots(&home).await)?;
-        found.pop();
-        let segments = self.log.segments().list();
-        found.retain(|at| segments.binary_search_by_key(at, |s| s.base).is_err());
-        Ok(home
-            .remove_all(found.into_iter().map(|at| (at, FileKind::Snapshot)))
-            .await?)
-    }
 }

@@ -38,26 +38,7 @@ fn the_death_of_the_process_after_a_new_leader_epoch_loses_nothing() {
     assert_eq!(writer.reader().end_offset_for_epoch(4).end, 4);
 }
 
-/// The first life's recovery point must not judge the second's log.
-#[test]
-fn a_log_does_not_inherit_the_recovery_point_of_a_deleted_one() {
-    let world = World::new();
-    let (manager, mut writer) = world.create(&small());
-    for n in 0..20 {
-        append(&mut writer, &[n]);
-    }
-    run(writer.flush()).unwrap();
-    run(manager.checkpoint()).unwrap();
-    run(manager.delete(writer)).unwrap();
-    let mut writer = run(manager.create(&tp(0), uuid(9), small(), NOW)).unwrap();
-    append(&mut writer, &[0]);
-    drop((manager, writer));
-    world.disk.crash();
-    let (_manager, writer) = world.reopen(&small());
-    assert_holds(&writer.reader(), 0, 1);
-}
-
-/// The same when the operator removed the folder by hand.
+/// The first life's recovery point must not judge the second's log, though the operator removed the folder by hand.
 #[test]
 fn a_log_does_not_inherit_the_recovery_point_of_a_removed_folder() {
     let world = World::new();
