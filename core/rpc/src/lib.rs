@@ -2,11 +2,13 @@
 //! live here; what the requests mean does not.
 
 mod budget;
+mod client;
 mod input;
 mod output;
 mod server;
 
 pub use budget::{Budget, Permit};
+pub use client::{CallError, ClientConnection, ClientOptions};
 pub use input::{FrameError, Input};
 pub use output::{Output, OutputError, Part, Reply};
 pub use server::{Closed, Limits, Peer, Service, serve};
