@@ -132,6 +132,7 @@ impl Accumulator {
                 stamp: None,
                 attempts: 0,
                 maybe_written: false,
+                doubted: false,
                 reserved: 0,
                 completion,
                 last_error: None,

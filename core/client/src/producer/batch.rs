@@ -46,6 +46,8 @@ pub(crate) struct Batch {
     pub(crate) attempts: u32,
     /// Whether an attempt may have written it although it was reported as failed.
     pub(crate) maybe_written: bool,
+    /// It may have been written, and the broker does not know it (any more): it waits until those behind it tell.
+    pub(crate) doubted: bool,
     /// Bytes of `buffer.memory` that it holds.
     pub(crate) reserved: usize,
     pub(crate) completion: Arc<Completion>,
@@ -130,6 +132,7 @@ mod tests {
             stamp: None,
             attempts: 0,
             maybe_written: false,
+            doubted: false,
             reserved: 0,
             completion: Completion::new("t".into(), 0),
             last_error: None,

@@ -4,7 +4,9 @@
 //! A batch waits in the queue, is on the wire, or is gone. It gets its sequence when it is first sent and keeps it; ids order
 //! batches as they were filled. When a batch fails for good there is a gap that the broker would not accept: once nothing is on
 //! the wire the partition begins again at sequence 0 under the next epoch (a *bump*). When nobody knows whether the batch was
-//! written, the batches that already have sequences tell: if one is acknowledged there is no gap.
+//! written, the batches that already have sequences tell: if one is acknowledged there is no gap. So it is too when a retry is
+//! refused as out of order although an earlier attempt may have been written: a restarted broker recognises only the last batch
+//! of a producer (that is what Kafka's snapshots keep), so those behind are asked about before the batch counts as missing.
 
 use std::collections::VecDeque;
 
@@ -45,7 +47,7 @@ impl Queue {
     }
 
     pub(crate) fn front(&self) -> Option<&Batch> {
-        self.waiting.front()
+        self.waiting.iter().find(|batch| !batch.doubted)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -55,7 +57,8 @@ impl Queue {
     /// The next batch to send, if one may be sent now. `current` is the producer's identity if it is idempotent;
     /// `pipelined` says whether a batch may be sent before the one ahead of it was answered.
     pub(crate) fn take(&mut self, current: Option<Identity>, pipelined: bool) -> Option<Batch> {
-        let front = self.waiting.front()?;
+        let place = self.waiting.iter().position(|batch| !batch.doubted)?;
+        let front = self.waiting.get(place)?;
         let (id, count, stamped) = (front.id, front.count, front.stamp.is_some());
         let earlier_on_wire = self.wire.iter().any(|w| w.id < id);
         let behind_gap = self.gap.is_some_and(|gap| !stamped || id >= gap);
@@ -71,10 +74,18 @@ impl Queue {
                 (self.identity, self.next_sequence, self.acknowledged) = (Some(identity), 0, None);
                 self.recent.clear();
             }
+            // A broker that knows nothing of the producer takes any sequence (Kafka class `ProducerAppendInfo`). If it came up after
+            // it had refused the first batch, those behind would overtake it; so the first one goes alone.
+            if self.acknowledged.is_none() && !self.recent.is_empty() {
+                return None;
+            }
             // One more sequence would make the broker forget the oldest of these, so that one must not be sent any more.
             let full = self.recent.len() >= MAX_STAMPED;
             let oldest = self.recent.front().copied().filter(|_| full);
-            if self.unresolved || oldest.is_some_and(|oldest| self.wire.iter().any(|w| w.id <= oldest)) {
+            if self.unresolved
+                || place > 0
+                || oldest.is_some_and(|oldest| self.wire.iter().any(|w| w.id <= oldest))
+            {
                 return None;
             }
             if full {
@@ -87,7 +98,7 @@ impl Queue {
             });
             self.next_sequence = add_sequence(self.next_sequence, count);
         }
-        let mut batch = self.waiting.pop_front()?;
+        let mut batch = self.waiting.remove(place)?;
         batch.stamp = stamp;
         batch.attempts += 1;
         self.wire.push(OnWire {
@@ -97,14 +108,17 @@ impl Queue {
         Some(batch)
     }
 
-    /// A batch came back written.
-    pub(crate) fn succeeded(&mut self, batch: &Batch) {
+    /// A batch came back written. Returns the batches ahead of it that nobody was sure of: a broker takes sequences in order, so
+    /// they were written too, at offsets that it did not say.
+    pub(crate) fn succeeded(&mut self, batch: &Batch) -> Vec<Batch> {
         self.off_wire(batch.id);
-        if let Some(stamp) = batch.stamp.filter(|s| Some(s.identity) == self.identity)
-            && self.acknowledged.is_none_or(|(id, _)| id < batch.id)
-        {
+        let Some(stamp) = batch.stamp.filter(|s| Some(s.identity) == self.identity) else {
+            return Vec::new();
+        };
+        if self.acknowledged.is_none_or(|(id, _)| id < batch.id) {
             self.acknowledged = Some((batch.id, add_sequence(stamp.sequence, batch.count)));
         }
+        self.extract(|ahead| ahead.doubted && ahead.id < batch.id)
     }
 
     /// A batch came back and is to be sent again.
@@ -115,19 +129,44 @@ impl Queue {
     }
 
     /// A batch came back because its sequence was not the one expected. If nothing ahead of it is still to be written, then
-    /// there is a real gap.
-    pub(crate) fn out_of_order(&mut self, batch: Batch) {
-        let earlier = self.wire.iter().any(|w| w.stamped && w.id < batch.id)
-            || self.waiting.iter().any(|w| w.stamp.is_some() && w.id < batch.id);
-        if !earlier && batch.stamp.map(|s| s.identity) == self.identity {
-            self.gap_at(batch.id);
+    /// there is a gap, or the broker has the batch already and has forgotten so: those behind it know. Returns the batch if one of
+    /// them was acknowledged.
+    pub(crate) fn out_of_order(&mut self, mut batch: Batch) -> Option<Batch> {
+        let pending = |which: &dyn Fn(u64) -> bool| {
+            self.wire.iter().any(|w| w.stamped && which(w.id))
+                || self
+                    .waiting
+                    .iter()
+                    .any(|w| w.stamp.is_some() && !w.doubted && which(w.id))
+        };
+        let (ahead, behind) = (pending(&|id| id < batch.id), pending(&|id| id > batch.id));
+        if batch.stamp.map(|s| s.identity) == self.identity && !ahead {
+            if self.acknowledged.is_some_and(|(id, _)| id > batch.id) {
+                self.off_wire(batch.id);
+                return Some(batch);
+            }
+            if batch.maybe_written && behind {
+                batch.doubted = true;
+            } else {
+                self.gap_at(batch.id);
+            }
         }
         self.retry(batch);
+        None
     }
 
-    /// A batch that was on the wire or waiting is given up.
-    pub(crate) fn failed(&mut self, batch: &Batch) {
+    /// A batch that was on the wire is given up. Returns those ahead of it that nobody is sure of and it could have told about:
+    /// they are given up too.
+    pub(crate) fn failed(&mut self, batch: &Batch) -> Vec<Batch> {
         self.off_wire(batch.id);
+        self.missing(batch);
+        if batch.stamp.is_none() || !batch.maybe_written {
+            return Vec::new();
+        }
+        self.extract(|ahead| ahead.doubted && ahead.id < batch.id)
+    }
+
+    fn missing(&mut self, batch: &Batch) {
         if batch.stamp.is_some() {
             if batch.maybe_written {
                 self.unresolved = true;
@@ -135,6 +174,13 @@ impl Queue {
                 self.gap_at(batch.id);
             }
         }
+    }
+
+    fn extract(&mut self, which: impl Fn(&Batch) -> bool) -> Vec<Batch> {
+        let (taken, left): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.waiting).into_iter().partition(which);
+        self.waiting = left;
+        taken.into()
     }
 
     fn gap_at(&mut self, id: u64) {
@@ -146,11 +192,9 @@ impl Queue {
         if !self.waiting.iter().any(&expired) {
             return Vec::new();
         }
-        let (gone, left): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(&expired);
-        self.waiting = left;
-        gone.iter().for_each(|batch| self.failed(batch));
-        gone.into()
+        let gone = self.extract(&expired);
+        gone.iter().for_each(|batch| self.missing(batch));
+        gone
     }
 
     /// Takes every waiting batch.
@@ -164,6 +208,14 @@ impl Queue {
         if !self.wire.is_empty() {
             return None;
         }
+        let gap = self.gap.unwrap_or(u64::MAX);
+        let asked = |b: &Batch| b.stamp.is_some() && !b.doubted && b.id < gap;
+        if let Some(doubted) = self.waiting.iter().find(|b| b.doubted).map(|b| b.id)
+            && !self.waiting.iter().any(asked)
+        {
+            // Nothing behind it is left that could tell.
+            self.gap_at(doubted);
+        }
         if self.unresolved && self.gap.is_none() && self.waiting.iter().all(|b| b.stamp.is_none()) {
             self.unresolved = false;
             let next = self.acknowledged.map_or(0, |(_, next)| next);
@@ -174,7 +226,9 @@ impl Queue {
             return None;
         }
         (self.gap, self.unresolved) = (None, false);
-        self.waiting.iter_mut().for_each(|batch| batch.stamp = None);
+        for batch in &mut self.waiting {
+            (batch.stamp, batch.doubted) = (None, false);
+        }
         (self.next_sequence, self.acknowledged) = (0, None);
         self.identity.take()
     }
@@ -204,6 +258,7 @@ mod tests {
             stamp: None,
             attempts: 0,
             maybe_written: false,
+            doubted: false,
             reserved: 0,
             completion: Completion::new("t".into(), 0),
             last_error: None,
@@ -216,42 +271,92 @@ mod tests {
         queue
     }
 
+    /// The first of so many batches is acknowledged already.
+    fn begun(batches: u64) -> Queue {
+        let mut queue = queue(batches);
+        let first = take(&mut queue);
+        queue.succeeded(&first);
+        queue
+    }
+
     fn take(queue: &mut Queue) -> Batch {
         queue.take(Some(FIRST), true).expect("a batch may be sent")
     }
 
     #[test]
     fn sequences_count_records_and_five_may_be_under_way() {
-        let mut queue = queue(6);
+        let mut queue = begun(7);
         let taken: Vec<_> = (0..5).map(|_| take(&mut queue)).collect();
         let sequences: Vec<_> = taken.iter().map(|b| b.stamp.unwrap().sequence).collect();
-        assert_eq!(sequences, [0, 10, 20, 30, 40]);
+        assert_eq!(sequences, [10, 20, 30, 40, 50]);
         assert!(queue.take(Some(FIRST), true).is_none());
-        queue.succeeded(&taken[0]);
-        assert_eq!(take(&mut queue).stamp.unwrap().sequence, 50);
+        assert!(queue.succeeded(&taken[0]).is_empty());
+        assert_eq!(take(&mut queue).stamp.unwrap().sequence, 60);
     }
 
     #[test]
-    fn retries_go_first_one_at_a_time_and_keep_their_sequence() {
+    fn the_first_batch_of_an_epoch_goes_alone() {
         let mut queue = queue(3);
-        let (a, b) = (take(&mut queue), take(&mut queue));
-        queue.retry(b);
-        queue.retry(a);
-        let a = take(&mut queue);
-        assert_eq!((a.id, a.stamp.unwrap().sequence, a.attempts), (0, 0, 2));
-        assert!(queue.take(Some(FIRST), true).is_none(), "b waits for a");
-        queue.succeeded(&a);
+        let first = take(&mut queue);
+        assert!(queue.take(Some(FIRST), true).is_none());
+        queue.retry(first);
+        let first = take(&mut queue);
+        assert!(queue.take(Some(FIRST), true).is_none());
+        queue.succeeded(&first);
         assert_eq!(take(&mut queue).stamp.unwrap().sequence, 10);
         assert_eq!(take(&mut queue).stamp.unwrap().sequence, 20);
     }
 
     #[test]
-    fn a_batch_that_surely_failed_starts_a_new_epoch_when_the_wire_is_empty() {
-        let mut queue = queue(2);
+    fn a_broker_that_forgot_a_batch_is_asked_about_the_one_behind() {
+        for written in [true, false] {
+            let mut queue = begun(4);
+            let (mut a, mut b) = (take(&mut queue), take(&mut queue));
+            (a.maybe_written, b.maybe_written) = (true, true);
+            queue.retry(b);
+            queue.retry(a);
+            let a = take(&mut queue);
+            assert!(queue.out_of_order(a).is_none());
+            assert_eq!(queue.settle(), None);
+            let b = take(&mut queue);
+            assert_eq!((b.id, b.stamp.unwrap().sequence), (2, 20));
+            assert!(
+                queue.take(Some(FIRST), true).is_none(),
+                "no new sequence while in doubt"
+            );
+            if written {
+                let ahead: Vec<_> = queue.succeeded(&b).iter().map(|b| b.id).collect();
+                assert_eq!((ahead, queue.settle()), (vec![1], None));
+                assert_eq!(take(&mut queue).stamp.unwrap().sequence, 30);
+            } else {
+                assert!(queue.out_of_order(b).is_none());
+                assert_eq!(queue.settle(), Some(FIRST));
+                assert_eq!(take(&mut queue).id, 1);
+            }
+        }
+    }
+
+    #[test]
+    fn retries_go_first_one_at_a_time_and_keep_their_sequence() {
+        let mut queue = begun(4);
         let (a, b) = (take(&mut queue), take(&mut queue));
-        queue.failed(&a);
+        queue.retry(b);
+        queue.retry(a);
+        let a = take(&mut queue);
+        assert_eq!((a.id, a.stamp.unwrap().sequence, a.attempts), (1, 10, 2));
+        assert!(queue.take(Some(FIRST), true).is_none(), "b waits for a");
+        queue.succeeded(&a);
+        assert_eq!(take(&mut queue).stamp.unwrap().sequence, 20);
+        assert_eq!(take(&mut queue).stamp.unwrap().sequence, 30);
+    }
+
+    #[test]
+    fn a_batch_that_surely_failed_starts_a_new_epoch_when_the_wire_is_empty() {
+        let mut queue = begun(3);
+        let (a, b) = (take(&mut queue), take(&mut queue));
+        assert!(queue.failed(&a).is_empty());
         assert_eq!(queue.settle(), None);
-        queue.out_of_order(b);
+        assert!(queue.out_of_order(b).is_none());
         assert_eq!(queue.settle(), Some(FIRST));
         let next = Identity { epoch: 1, ..FIRST };
         let b = queue.take(Some(next), true).unwrap();
@@ -267,10 +372,10 @@ mod tests {
     #[test]
     fn an_unknown_outcome_is_resolved_by_the_batch_behind_it() {
         for written in [true, false] {
-            let mut queue = queue(3);
+            let mut queue = begun(4);
             let (mut a, b) = (take(&mut queue), take(&mut queue));
             a.maybe_written = true;
-            queue.failed(&a);
+            assert!(queue.failed(&a).is_empty());
             assert!(
                 queue.take(Some(FIRST), true).is_none(),
                 "no new sequence while unresolved"
@@ -278,9 +383,9 @@ mod tests {
             if written {
                 queue.succeeded(&b);
                 assert_eq!(queue.settle(), None);
-                assert_eq!(take(&mut queue).stamp.unwrap().sequence, 20);
+                assert_eq!(take(&mut queue).stamp.unwrap().sequence, 30);
             } else {
-                queue.out_of_order(b);
+                assert!(queue.out_of_order(b).is_none());
                 assert_eq!(queue.settle(), Some(FIRST));
             }
         }
@@ -291,7 +396,7 @@ mod tests {
         let mut queue = queue(1);
         let mut a = take(&mut queue);
         a.maybe_written = true;
-        queue.failed(&a);
+        assert!(queue.failed(&a).is_empty());
         assert_eq!(queue.settle(), Some(FIRST));
     }
 
@@ -313,10 +418,11 @@ mod tests {
             if self.last != Some(stamp.identity) {
                 let newer = self.last.is_none_or(|l| stamp.identity.epoch > l.epoch);
                 assert!(newer, "an old epoch is never used after a newer one");
-                if stamp.sequence != 0 {
+                // A producer it knows nothing of may begin anywhere (KIP-360; Kafka class `ProducerAppendInfo`).
+                if stamp.sequence != 0 && self.last.is_some() {
                     return Err(());
                 }
-                (self.last, self.next) = (Some(stamp.identity), 0);
+                (self.last, self.next) = (Some(stamp.identity), stamp.sequence);
                 self.recent.clear();
             }
             if stamp.sequence != self.next {
@@ -343,8 +449,10 @@ mod tests {
         Drop,
         /// The broker refuses it for good.
         Refuse,
-        /// The first waiting batch is given up.
+        /// The oldest batch is given up; if it is on the wire, its answer counts no more.
         Expire,
+        /// The broker starts anew and recognises only the last batch.
+        Restart,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -355,6 +463,7 @@ mod tests {
             2 => Just(Step::Drop),
             1 => Just(Step::Refuse),
             1 => Just(Step::Expire),
+            1 => Just(Step::Restart),
         ]
     }
 
@@ -365,6 +474,7 @@ mod tests {
         current: Identity,
         acked: Vec<u64>,
         gone: Vec<u64>,
+        expired: u64,
     }
 
     impl World {
@@ -381,15 +491,22 @@ mod tests {
                 current: FIRST,
                 acked: Vec::new(),
                 gone: Vec::new(),
+                expired: 0,
             }
         }
 
         fn step(&mut self, step: Step) {
             match step {
+                Step::Restart => {
+                    let old = self.broker.recent.len().saturating_sub(1);
+                    self.broker.recent.drain(..old);
+                }
                 Step::Send => self.wire.extend(self.queue.take(Some(self.current), true)),
                 Step::Expire => {
-                    let first = self.queue.front().map(|b| b.id);
-                    let gone = self.queue.take_expired(|b| Some(b.id) == first);
+                    let waiting = self.queue.waiting.front().map(|b| b.id);
+                    let oldest = waiting.into_iter().chain(self.wire.iter().map(|b| b.id)).min();
+                    self.expired = oldest.map_or(self.expired, |id| id + 1);
+                    let gone = self.queue.take_expired(|b| b.id < self.expired);
                     self.gone.extend(gone.iter().map(|b| b.id));
                 }
                 _ => {
@@ -404,7 +521,8 @@ mod tests {
                         }
                         Step::Refuse => {
                             // A refusal of what may have been written already proves nothing.
-                            self.queue.failed(&batch);
+                            let ahead = self.queue.failed(&batch);
+                            self.gone.extend(ahead.iter().map(|b| b.id));
                             self.gone.push(batch.id);
                             self.settle();
                             return;
@@ -413,10 +531,17 @@ mod tests {
                     };
                     match result {
                         Some(Ok(())) => {
-                            self.queue.succeeded(&batch);
+                            let ahead = self.queue.succeeded(&batch);
+                            self.acked.extend(ahead.iter().map(|b| b.id));
                             self.acked.push(batch.id);
                         }
-                        Some(Err(())) => self.queue.out_of_order(batch),
+                        _ if batch.id < self.expired => {
+                            batch.maybe_written |= result.is_none();
+                            let ahead = self.queue.failed(&batch);
+                            self.gone.extend(ahead.iter().map(|b| b.id));
+                            self.gone.push(batch.id);
+                        }
+                        Some(Err(())) => self.acked.extend(self.queue.out_of_order(batch).map(|b| b.id)),
                         None => {
                             batch.maybe_written = true;
                             self.queue.retry(batch);

@@ -102,6 +102,14 @@ pub(crate) struct Written {
     pub(crate) append_time: i64,
 }
 
+impl Written {
+    /// It is in the log, at an offset that nobody said.
+    pub(crate) const SOMEWHERE: Written = Written {
+        base_offset: -1,
+        append_time: -1,
+    };
+}
+
 #[derive(Default)]
 struct State {
     result: Option<Result<Written>>,

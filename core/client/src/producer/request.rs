@@ -49,12 +49,7 @@ pub(crate) async fn produce(
     let version = connection.version_up_to::<ProduceRequest<'_>>(if ids { i16::MAX } else { 12 })?;
     let pieces = encode(acks, timeout_ms, batches, version)?;
     if acks == Acks::None {
-        let written = || {
-            Verdict::Written(Written {
-                base_offset: -1,
-                append_time: -1,
-            })
-        };
+        let written = || Verdict::Written(Written::SOMEWHERE);
         let sent = connection.call_unanswered(ApiKey::Produce, version, pieces, deadline);
         let sent = ottla_io::timeout_at(cluster.env().clock.as_ref(), deadline, sent).await;
         sent.unwrap_or(Err(CallError::Timeout { what: "Produce" }))?;
@@ -140,10 +135,7 @@ fn verdicts(response: &ProduceResponse<'_>, batches: &[(Place, Bytes)]) -> Verdi
                     append_time: p.log_append_time_ms,
                 }),
                 // Written by an earlier attempt, so long ago that the broker does not know where.
-                Some(ErrorCode::DuplicateSequenceNumber) => Verdict::Written(Written {
-                    base_offset: -1,
-                    append_time: -1,
-                }),
+                Some(ErrorCode::DuplicateSequenceNumber) => Verdict::Written(Written::SOMEWHERE),
                 _ => {
                     let what = format!("produce to {}", TopicPartition::new(&*name, p.index));
                     let words = p

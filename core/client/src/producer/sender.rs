@@ -15,6 +15,7 @@ use ottla_wire::records::Compressor;
 use super::Shared;
 use super::accumulator::Accumulator;
 use super::batch::{Batch, Identity};
+use super::record::Written;
 use super::request::{Place, Verdict, Verdicts, init_producer_id, is_sequence_error, maybe_written, produce};
 use crate::connections::Lane;
 use crate::{Error, Result};
@@ -269,10 +270,7 @@ impl Sender {
                 Err(error) => {
                     let error = Error::config("compression.type", error.to_string(), "use another codec");
                     let mut accumulator = shared.accumulator();
-                    if let Some(slot) = accumulator.slot(&place.topic, place.partition) {
-                        slot.queue.failed(&batch);
-                    }
-                    accumulator.finish(&batch, Err(error));
+                    give_up(&mut accumulator, &place, &batch, error);
                     self.settle(&mut accumulator, &place.topic, place.partition);
                 }
             }
@@ -369,8 +367,10 @@ impl Sender {
                 });
             match verdict {
                 Verdict::Written(written) => {
-                    if let Some(slot) = accumulator.slot(&place.topic, place.partition) {
-                        slot.queue.succeeded(&batch);
+                    let slot = accumulator.slot(&place.topic, place.partition);
+                    let ahead = slot.map_or_else(Vec::new, |slot| slot.queue.succeeded(&batch));
+                    for earlier in ahead {
+                        accumulator.finish(&earlier, Ok(Written::SOMEWHERE));
                     }
                     accumulator.finish(&batch, Ok(written));
                 }
@@ -404,16 +404,15 @@ impl Sender {
             return;
         };
         if !again || batch.completion.is_complete() {
-            slot.queue.failed(&batch);
-            accumulator.finish(&batch, Err(error));
+            give_up(accumulator, place, &batch, error);
             return;
         }
         slot.not_before = not_before;
         batch.last_error = Some(error);
-        if sequence {
-            slot.queue.out_of_order(batch)
-        } else {
-            slot.queue.retry(batch)
+        if !sequence {
+            slot.queue.retry(batch);
+        } else if let Some(written) = slot.queue.out_of_order(batch) {
+            accumulator.finish(&written, Ok(Written::SOMEWHERE));
         }
     }
 
@@ -461,6 +460,15 @@ impl Sender {
             Done::Refreshed
         }));
     }
+}
+
+/// Reports a batch that was on the wire as failed, and those whose fate only it could have told.
+fn give_up(accumulator: &mut Accumulator, place: &Place, batch: &Batch, error: Error) {
+    let slot = accumulator.slot(&place.topic, place.partition);
+    for ahead in slot.map_or_else(Vec::new, |slot| slot.queue.failed(batch)) {
+        accumulator.finish(&ahead, Err(error.clone()));
+    }
+    accumulator.finish(batch, Err(error));
 }
 
 impl Shared {
