@@ -12,7 +12,7 @@ use ottla_rpc::{Budget, Closed, Limits, Peer};
 use ottla_store::LogManager;
 use ottla_types::config::{BrokerConfig, TopicConfig};
 use ottla_types::event::BrokerState;
-use ottla_types::{Event, NodeId, TopicPartition, Uuid};
+use ottla_types::{Event, NodeId, Offset, TopicPartition, Uuid};
 use tokio::sync::Notify;
 
 use crate::controller::Controller;
@@ -228,6 +228,13 @@ impl Node {
         let config = Arc::new(self.topic_config(image, topic));
         match self.open_log(&name, id, &config).await {
             Ok(writer) => {
+                // What a crash left in the page cache only must not be read before it is as durable as what was acknowledged.
+                if config.flush_messages == 1
+                    && let Err(error) = writer.reader().flush_to(Offset::MAX).await
+                {
+                    tracing::error!(partition = %name, %error, "the partition is offline");
+                    return;
+                }
                 let partition = Partition::new(
                     Arc::downgrade(self),
                     self.env.clone(),

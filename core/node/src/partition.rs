@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use bytes::BytesMut;
 use ottla_io::Env;
 use ottla_log::{AppendInfo, Appended, BatchMeta, LogConfig};
-use ottla_store::{AppendError, LogReader, LogWriter};
+use ottla_store::{AppendError, LogReader, LogWriter, StorageError};
 use ottla_types::config::{TimestampType, TopicConfig};
 use ottla_types::{Epoch, ErrorCode, Event, Offset, TopicPartition, Uuid};
 use tokio::sync::oneshot;
@@ -69,9 +69,20 @@ enum Job {
     Maintain {
         reply: oneshot::Sender<()>,
     },
+    Flushed {
+        upto: Result<Offset, StorageError>,
+    },
     Close {
         reply: oneshot::Sender<LogWriter>,
     },
+}
+
+/// An append that waits for a flush.
+struct Unflushed {
+    produced: Produced,
+    /// Bytes that become readable with it.
+    size: usize,
+    reply: oneshot::Sender<Result<Produced, Refused>>,
 }
 
 struct State {
@@ -79,8 +90,8 @@ struct State {
     writer: Option<LogWriter>,
     jobs: VecDeque<Job>,
     config: Arc<TopicConfig>,
-    /// Acknowledgements that wait for a flush, by offset.
-    unflushed: VecDeque<(Produced, oneshot::Sender<Result<Produced, Refused>>)>,
+    /// By offset.
+    unflushed: VecDeque<Unflushed>,
     flushing: bool,
 }
 
@@ -239,6 +250,7 @@ impl Partition {
                     self.do_maintain(&mut writer).await;
                     let _ = reply.send(());
                 }
+                Job::Flushed { upto } => self.do_flushed(&mut writer, upto),
                 Job::Close { reply } => {
                     // The jobs behind are dropped, which refuses them.
                     let rest = std::mem::take(&mut self.lock().jobs);
@@ -292,30 +304,37 @@ impl Partition {
             log_append_time: if append_time { meta.max_timestamp } else { -1 },
             log_start: start,
         };
-        if written {
-            self.replicated(writer, produced, size);
-        }
         // A duplicate of a batch that is not flushed yet waits with it.
-        let unflushed = self.config().flush_messages < i64::MAX
+        let flush_messages = self.config().flush_messages;
+        let waits = flush_messages < i64::MAX
+            && (append.flush_to.is_some() || !written)
             && self.reader.offsets().recovery_point <= produced.last_offset;
-        match append.flush_to {
-            Some(_) if unflushed => self.acknowledge_after_flush(produced, reply),
-            None if unflushed && !written => self.acknowledge_after_flush(produced, reply),
-            Some(to) => {
-                self.acknowledge(produced, reply);
-                // A segment was closed: its bytes go to the platter in the background.
-                let reader = self.reader.clone();
-                self.env
-                    .tasks
-                    .spawn("flush", Box::pin(async move { drop(reader.flush_to(to).await) }));
-            }
-            None => self.acknowledge(produced, reply),
+        // Where every batch is flushed nobody reads what a loss of power could still take back.
+        let hidden = waits && flush_messages == 1;
+        if written && !hidden {
+            self.replicated(writer, produced.last_offset + 1, size);
+        }
+        if waits {
+            let size = if written && hidden { size } else { 0 };
+            self.acknowledge_after_flush(Unflushed {
+                produced,
+                size,
+                reply,
+            });
+            return;
+        }
+        self.acknowledge(produced, reply);
+        if let Some(to) = append.flush_to {
+            // A segment was closed: its bytes go to the platter in the background.
+            let reader = self.reader.clone();
+            self.env
+                .tasks
+                .spawn("flush", Box::pin(async move { drop(reader.flush_to(to).await) }));
         }
     }
 
     /// With one replica an append is replicated at once.
-    fn replicated(&self, writer: &mut LogWriter, produced: Produced, size: usize) {
-        let end = produced.last_offset + 1;
+    fn replicated(&self, writer: &mut LogWriter, end: Offset, size: usize) {
         writer.set_high_watermark(end);
         self.waiters.readable(size);
     }
@@ -342,50 +361,53 @@ impl Partition {
     }
 
     /// `flush.messages`: the acknowledgement waits for the platter. One flush serves all that came before it began.
-    fn acknowledge_after_flush(
-        self: &Arc<Self>,
-        produced: Produced,
-        reply: oneshot::Sender<Result<Produced, Refused>>,
-    ) {
+    fn acknowledge_after_flush(self: &Arc<Self>, waiting: Unflushed) {
         let mut state = self.lock();
-        state.unflushed.push_back((produced, reply));
+        state.unflushed.push_back(waiting);
         if !std::mem::replace(&mut state.flushing, true) {
             drop(state);
-            self.env.tasks.spawn("flush", Box::pin(self.clone().flush()));
+            self.spawn_flush();
         }
     }
 
-    async fn flush(self: Arc<Self>) {
-        loop {
-            let flushed = self.reader.flush_to(Offset::MAX).await;
-            let mut state = self.lock();
-            let ready = match &flushed {
-                Ok(offset) => {
-                    let n = state
-                        .unflushed
-                        .iter()
-                        .take_while(|(p, _)| p.last_offset < *offset)
-                        .count();
-                    state.unflushed.drain(..n).collect::<Vec<_>>()
+    fn spawn_flush(self: &Arc<Self>) {
+        let partition = self.clone();
+        let flush = async move {
+            let upto = partition.reader.flush_to(Offset::MAX).await;
+            partition.enqueue(Job::Flushed { upto });
+        };
+        self.env.tasks.spawn("flush", Box::pin(flush));
+    }
+
+    fn do_flushed(self: &Arc<Self>, writer: &mut LogWriter, upto: Result<Offset, StorageError>) {
+        let mut state = self.lock();
+        let count = match &upto {
+            Ok(offset) => state
+                .unflushed
+                .iter()
+                .take_while(|u| u.produced.last_offset < *offset)
+                .count(),
+            Err(_) => state.unflushed.len(),
+        };
+        let ready: Vec<Unflushed> = state.unflushed.drain(..count).collect();
+        let more = !state.unflushed.is_empty();
+        state.flushing = more;
+        drop(state);
+        if more {
+            self.spawn_flush();
+        }
+        match upto {
+            Ok(offset) => {
+                self.replicated(writer, offset, ready.iter().map(|u| u.size).sum());
+                for Unflushed { produced, reply, .. } in ready {
+                    self.acknowledge(produced, reply);
                 }
-                Err(_) => state.unflushed.drain(..).collect(),
-            };
-            let more = !state.unflushed.is_empty();
-            state.flushing = more;
-            drop(state);
-            if flushed.is_err() {
+            }
+            Err(error) => {
                 self.directory_failed();
-            }
-            for (produced, reply) in ready {
-                match &flushed {
-                    Ok(_) => self.acknowledge(produced, reply),
-                    Err(error) => {
-                        let _ = reply.send(Err(Refused::because(ErrorCode::KafkaStorageError, error)));
-                    }
+                for Unflushed { reply, .. } in ready {
+                    let _ = reply.send(Err(Refused::because(ErrorCode::KafkaStorageError, &error)));
                 }
-            }
-            if !more {
-                return;
             }
         }
     }
