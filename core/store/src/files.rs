@@ -72,6 +72,24 @@ pub(crate) async fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the names on the way to the directory `path` durable, and those in it: a log directory that a power loss takes away takes
+/// everything in it away. Not only after making it: a process that died in between leaves names that nobody has synced.
+pub(crate) async fn sync_way_to(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    for dir in path.ancestors() {
+        let dir = if dir.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            dir
+        };
+        match disk.sync_dir(dir).await {
+            // Somebody else's directory, which was there before.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied && dir != path => {}
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
 /// Whether the disk only had no room: nothing is broken, and the same call may succeed later.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull, WriteZero};

@@ -25,32 +25,12 @@ pub struct Format {
     pub bootstrap: Option<Bytes>,
 }
 
-/// Creates a directory and makes its name durable, and those of the ones above it that were missing: a log directory that a power
-/// loss takes away takes everything in it away.
-async fn create_durably(env: &Env, path: &Path) -> io::Result<()> {
-    let mut missing = Vec::new();
-    for ancestor in path.ancestors().filter(|a| !a.as_os_str().is_empty()) {
-        if env.disk.entry(ancestor).await?.is_some() {
-            break;
-        }
-        missing.push(ancestor);
-    }
-    env.disk.create_dir_all(path).await?;
-    for created in missing.iter().rev() {
-        let parent = created
-            .parent()
-            .filter(|p| !p.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        env.disk.sync_dir(parent).await?;
-    }
-    Ok(())
-}
-
 /// Formats a log directory (`kafka-storage format`): `meta.properties` last, so that a crash leaves one that isn't formatted.
 pub async fn format_dir(env: &Env, path: &Path, format: Format) -> Result<(), FormatError> {
     let disk = &*env.disk;
     let io = |e: io::Error| FormatError::Io(path.to_path_buf(), e);
-    create_durably(env, path).await.map_err(io)?;
+    disk.create_dir_all(path).await.map_err(io)?;
+    files::sync_way_to(disk, path).await.map_err(io)?;
     if disk
         .entry(&path.join(names::META_PROPERTIES))
         .await

@@ -45,6 +45,7 @@ pub(crate) async fn open_dir(
             },
             _ => io(e),
         })?;
+    files::sync_way_to(disk, path).await.map_err(io)?;
     let text = files::read_text(disk, &meta_path)
         .await
         .map_err(io)?
