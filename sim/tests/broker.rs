@@ -69,6 +69,20 @@ fn a_new_log_directory_survives_a_power_loss() {
     );
 }
 
+/// The same, when the process had died between making the directory and syncing its parent.
+#[test]
+fn a_crash_while_formatting_leaves_no_name_undurable() {
+    let broker = scenario::find("broker").expect("it is listed");
+    let text = include_str!("../../scenarios/store/crash-while-formatting.toml");
+    let report = broker
+        .run(&ottla_sim::Plan::parse(text).expect("a plan"))
+        .expect_pass();
+    assert!(
+        report.count("fault.crash") > 0,
+        "the witness: the process crashed"
+    );
+}
+
 /// A process crash left a partition's folder without its `partition.metadata`; the partition then stayed offline for good.
 #[test]
 fn a_crash_while_a_partition_is_made_is_made_good() {

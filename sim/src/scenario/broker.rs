@@ -1,9 +1,6 @@
 //! `broker`: the production node under crashes, power losses and bad disks, with `flush.messages=1`. Clients produce unique values
 //! with acks=all over Kafka's protocol; whatever was acknowledged must be in the log in the end, at the offset that was promised,
 //! and nothing must be there that nobody sent. The log is read from the simulated disk, not believed from the node.
-//!
-//! Syncs do not fail here: a node with one replica can't keep its promise after a failed sync, because the kernel forgets which
-//! pages were not written. It stops, which `core/store` tests; replicas are the cure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -13,20 +10,18 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_io::{Env, Stream, timeout_at};
-use ottla_node::Node;
 use ottla_types::Violation;
-use ottla_types::config::BrokerConfig;
 use ottla_wire::framing::put_request;
 use ottla_wire::messages::metadata_request::{MetadataRequest, MetadataRequestTopic};
 use ottla_wire::messages::metadata_response::MetadataResponse;
 use ottla_wire::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use ottla_wire::messages::produce_response::ProduceResponse;
-use ottla_wire::records::{BatchBuilder, BatchOptions, Batches, Compressor};
+use ottla_wire::records::{BatchBuilder, BatchOptions, Compressor};
 use ottla_wire::{Reader, Request};
 
-use super::Scenario;
+use super::{Scenario, node};
 use crate::locked;
-use crate::plan::{Fault, Plan};
+use crate::plan::Plan;
 use crate::swarm::Swarm;
 use crate::world::World;
 
@@ -55,7 +50,6 @@ const PORT: u16 = 9092;
 const CLIENTS: u64 = 2;
 const MESSAGES: u64 = 60;
 const TOPIC: &str = "t";
-const DATA: &str = "/data";
 
 /// Acknowledged offsets by value.
 type Acknowledged = Arc<Mutex<BTreeMap<String, i64>>>;
@@ -70,15 +64,11 @@ fn swarm() -> Swarm {
 }
 
 async fn story(world: World, mut plan: Plan, flush: bool) {
-    for step in &mut plan.faults {
-        if let Fault::Disk { disk, .. } = &mut step.fault {
-            disk.sync_error = 0.0;
-        }
-    }
+    node::spare_syncs(&mut plan);
     let server = world.add_node("n1");
     let clients: Vec<_> = (0..CLIENTS).map(|c| world.add_node(&format!("c{c}"))).collect();
     world.start_plan(&plan).unwrap_or_else(|e| panic!("{e}"));
-    world.boot(server, move |env| serve(env, flush));
+    world.boot(server, move |env| node::serve(env, flush));
     let acknowledged = Acknowledged::default();
     for (number, client) in clients.iter().enumerate() {
         let acknowledged = acknowledged.clone();
@@ -88,100 +78,27 @@ async fn story(world: World, mut plan: Plan, flush: bool) {
     }
     while world.now() < plan.end() {
         world.sleep(Duration::from_millis(100)).await;
-        supervise(&world);
+        node::supervise(&world);
     }
     world.calm();
     while clients.iter().any(|c| world.is_up(*c)) {
         world.sleep(Duration::from_millis(100)).await;
-        supervise(&world);
+        node::supervise(&world);
     }
     if flush {
         world.power_loss(server, ottla_io::mem::Profile::Strict);
     } else {
         world.crash(server);
     }
-    let disk = world.disk(server);
-    let folder = format!("{}/{TOPIC}-0/", DATA.trim_start_matches('/'));
-    let mut log = Vec::new();
-    for path in disk.paths() {
-        if !path.trim_start_matches('/').starts_with(&folder) || !path.ends_with(".log") {
-            continue;
-        }
-        log.extend(disk.peek(&path).unwrap_or_default());
-    }
-    check(&world, &log, &locked(&acknowledged));
+    check(
+        &world,
+        &node::log(&world, server, TOPIC, 0),
+        &locked(&acknowledged),
+    );
 }
 
-/// Starts a node that ended by itself more than a moment ago, as a supervisor would.
-fn supervise(world: &World) {
-    let Some(server) = world.host("n1") else { return };
-    if !world.is_up(server) && world.rng(&format!("supervisor {:?}", world.now())).chance(0.2) {
-        world.restart(server);
-    }
-}
-
-/// The production node, until it stops by itself.
-async fn serve(env: Env, flush: bool) {
-    let given = [
-        ("process.roles", "broker,controller"),
-        ("node.id", "1"),
-        ("listeners", "PLAINTEXT://:9092,CONTROLLER://:9093"),
-        ("advertised.listeners", "PLAINTEXT://n1:9092"),
-        ("controller.listener.names", "CONTROLLER"),
-        ("controller.quorum.voters", "1@n1:9093"),
-        (
-            "listener.security.protocol.map",
-            "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-        ),
-        ("log.dirs", DATA),
-        (
-            "log.flush.interval.messages",
-            if flush { "1" } else { "9223372036854775807" },
-        ),
-        ("log.retention.ms", "-1"),
-        // Checkpoints are renames, and a rename that is lost is a fault worth having often.
-        ("replica.high.watermark.checkpoint.interval.ms", "100"),
-    ];
-    let given = given
-        .into_iter()
-        .map(|(key, value)| (key.to_string(), value.to_string()))
-        .collect();
-    let config = match BrokerConfig::from_properties(&given) {
-        Ok((config, _)) => config,
-        Err(errors) => panic!("{errors:?}"),
-    };
-    // A disk that fails while formatting or starting ends the process; its supervisor starts it again.
-    if ottla_node::format(&env, &config, "5L6g3nShT-eMCtK--X86sw")
-        .await
-        .is_err()
-    {
-        return;
-    }
-    let until = env.clock.now().after(Duration::from_secs(2));
-    let clock = env.clock.clone();
-    let Ok(node) = Node::start(env, config).await else {
-        return;
-    };
-    if flush {
-        node.failed().await;
-    } else if timeout_at(&*clock, until, node.failed()).await.is_none() {
-        // A clean stop now and then: what it leaves behind must not mislead a later recovery.
-        node.stop().await;
-    }
-}
-
-fn check(world: &World, log: &[u8], acknowledged: &BTreeMap<String, i64>) {
+fn check(world: &World, found: &BTreeMap<i64, String>, acknowledged: &BTreeMap<String, i64>) {
     world.count("checked.acknowledged-is-durable");
-    let mut found: BTreeMap<i64, String> = BTreeMap::new();
-    for batch in Batches::tolerant(log).map_while(Result::ok) {
-        if batch.verify_crc().is_err() {
-            break;
-        }
-        for record in batch.records().map_while(Result::ok) {
-            let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
-            found.insert(batch.header().base_offset + i64::from(record.offset_delta), value);
-        }
-    }
     for (value, offset) in acknowledged {
         if found.get(offset) != Some(value) {
             let text = format!(
@@ -200,7 +117,7 @@ fn check(world: &World, log: &[u8], acknowledged: &BTreeMap<String, i64>) {
             format!("offset {offset} holds {value}"),
         ));
     }
-    if let Some((expected, (offset, _))) = (0..).zip(&found).find(|(n, (offset, _))| n != *offset) {
+    if let Some((expected, (offset, _))) = (0..).zip(found).find(|(n, (offset, _))| n != *offset) {
         world.violation(Violation::new(
             "offsets-are-dense",
             format!("expected {expected}, found {offset}"),

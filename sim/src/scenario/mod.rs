@@ -1,7 +1,10 @@
 //! What can be tried by name: each scenario with the plans that suit it. A new one is a file here and a line in [`all`].
 
 pub mod broker;
+pub mod clients;
 pub mod echo;
+mod history;
+mod node;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -44,7 +47,13 @@ impl Scenario {
 
 /// All scenarios.
 pub fn all() -> Vec<Scenario> {
-    vec![broker::BROKER, broker::BROKER_CACHED, echo::ECHO]
+    vec![
+        broker::BROKER,
+        broker::BROKER_CACHED,
+        clients::CLIENTS,
+        clients::CLIENTS_CACHED,
+        echo::ECHO,
+    ]
 }
 
 /// The scenario of this name.
