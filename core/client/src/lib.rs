@@ -25,4 +25,5 @@ pub use consumer::{Consumer, ConsumerConfig};
 pub use errors::{Error, Result};
 pub use metadata::{BrokerInfo, Cluster, PartitionInfo, TopicInfo, View};
 pub use offsets::{OffsetAndTimestamp, OffsetSpec};
+pub use ottla_rpc::CallError;
 pub use producer::{Producer, ProducerConfig, Record, RecordMetadata};
