@@ -1,16 +1,24 @@
 //! `ottla`: the one binary. Reads the command line and hands over; each command has its own file.
 //!
 //! `config`, `defaults`: what a node is configured with. `context`: threads and I/O for a command. `logging`: the log on stderr.
-//! `server`, `storage`, `log_dump`: the commands. Nothing here knows how a log or a protocol works.
+//! `connect`, `sending`, `values`, `output`: what commands share. `server`, `storage`, `log_dump`, `topic`, `produce`, `consume`,
+//! `bench`: the commands. Nothing here knows how a log or a protocol works.
 
+mod bench;
 mod config;
+mod connect;
+mod consume;
 mod context;
 mod defaults;
 mod log_dump;
 mod logging;
 mod output;
+mod produce;
+mod sending;
 mod server;
 mod storage;
+mod topic;
+mod values;
 
 use std::process::ExitCode;
 
@@ -43,6 +51,16 @@ enum Command {
     /// Format data directories, make ids, say what directories hold.
     #[command(subcommand)]
     Storage(storage::Command),
+    /// Create, list, describe, alter, delete topics.
+    #[command(subcommand)]
+    Topic(topic::Command),
+    /// Send records from stdin to a topic.
+    Produce(produce::Args),
+    /// Print the records of a topic.
+    Consume(consume::Args),
+    /// Measure how fast a cluster takes and gives records.
+    #[command(subcommand)]
+    Bench(bench::Command),
     /// Look into the files of a log.
     #[command(subcommand)]
     Log(log_dump::Command),
@@ -59,14 +77,19 @@ fn main() -> ExitCode {
     if let Err(error) = logging::to_stderr(cli.log_level.as_deref()) {
         return fail(&error, 2);
     }
+    let done = |()| ExitCode::SUCCESS;
     let result = match cli.command {
-        Command::Server(args) => server::run(&args),
-        Command::Storage(command) => storage::run(&command),
-        Command::Log(command) => log_dump::run(&command),
-        Command::Version { output } => version(output),
+        Command::Server(args) => server::run(&args).map(done),
+        Command::Storage(command) => storage::run(&command).map(done),
+        Command::Topic(command) => topic::run(&command),
+        Command::Produce(args) => produce::run(&args),
+        Command::Consume(args) => consume::run(&args),
+        Command::Bench(command) => bench::run(&command),
+        Command::Log(command) => log_dump::run(&command).map(done),
+        Command::Version { output } => version(output).map(done),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => fail(&error, 1),
     }
 }

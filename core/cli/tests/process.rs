@@ -1,79 +1,16 @@
 //! The program as a process: exit codes, what is printed where, and that signals stop it cleanly.
 
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+mod support;
 
-/// A directory that is gone with the value.
-struct Dir(PathBuf);
+use std::path::Path;
 
-impl Dir {
-    fn new(test: &str) -> Dir {
-        let path = std::env::temp_dir().join(format!("ottla-process-{test}-{}", std::process::id()));
-        let dir = Dir(path);
-        dir.remove();
-        dir
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test on the real disk, which tidies up"
-    )]
-    fn remove(&self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Dir {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
-
-fn ottla(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
-    command.args(args).env_remove("OTTLA_LOG").stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    ottla(args).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// A server on ports that the system chooses, and its ready line.
-fn start(dir: &Dir) -> (Child, String) {
-    let listeners = "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0";
-    let mut command = ottla(&["server", "--data-dir", dir.path(), "--override", listeners]);
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.as_mut().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    (child, line)
-}
-
-fn signal(child: &Child, name: &str) {
-    let id = child.id().to_string();
-    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
-}
+use support::{Dir, run, signal, start, text};
 
 #[test]
 fn a_first_start_formats_and_signals_stop_it_cleanly() {
     let dir = Dir::new("start");
     for name in ["-TERM", "-INT"] {
-        let (child, line) = start(&dir);
+        let (child, line) = start(&dir, 0);
         assert!(line.starts_with("ottla is ready at 127.0.0.1:"), "{line}");
         let second = run(&["server", "--data-dir", dir.path()]);
         assert_eq!(second.status.code(), Some(1));
@@ -95,7 +32,7 @@ fn a_first_start_formats_and_signals_stop_it_cleanly() {
 #[test]
 fn what_a_server_wrote_is_dumped_as_sound_and_damage_fails() {
     let dir = Dir::new("dump");
-    let (child, _) = start(&dir);
+    let (child, _) = start(&dir, 0);
     signal(&child, "-TERM");
     assert!(child.wait_with_output().unwrap().status.success());
     let log = dir.0.join("__cluster_metadata-0/00000000000000000000.log");
