@@ -22,14 +22,14 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 try:
-    from checks import acks, admin, badinput, crash, disk, matrix, retention
-    from clients import java
+    from checks import acks, admin, badinput, crash, disk, matrix, ottla_cli, retention
+    from clients import java, ottla
 except ImportError as error:
     sys.exit(f"conformance: {error}; run setup.sh first")
 from report import Report
 from server import Server
 
-CHECKS = ["matrix", "acks", "admin", "badinput", "retention", "crash"]
+CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "retention", "crash"]
 LEAST = 50_000
 """Records that a whole run must have sent and read back."""
 
@@ -41,6 +41,8 @@ def arguments():
     target.add_argument("--bootstrap", metavar="HOST:PORT", help="a running server")
     target.add_argument("--ottla", metavar="PATH", type=Path, help="the binary to start")
     parser.add_argument("--libs", metavar="DIR", type=Path, help="Kafka's jars (default: what setup.sh made)")
+    parser.add_argument("--client", metavar="PATH", type=Path,
+                        help="the binary whose `produce` and `consume` are tried (default: --ottla, else target/release/ottla)")
     parser.add_argument("--only", metavar="CHECK", nargs="+", choices=CHECKS, default=CHECKS, help=", ".join(CHECKS))
     parser.add_argument("--keep", action="store_true", help="keep the data directory")
     return parser.parse_args()
@@ -54,6 +56,8 @@ def checks(report, bootstrap, only, server=None):
         acks.run(report, bootstrap)
     if "admin" in only:
         admin.run(report, bootstrap)
+    if "ottla_cli" in only:
+        ottla_cli.run(report, bootstrap)
     if "badinput" in only:
         badinput.run(report, bootstrap, server)
     if "retention" in only:
@@ -87,7 +91,10 @@ def main():
     args = arguments()
     if args.libs:
         java.libs = args.libs.resolve()
+    ottla.binary = (args.client or args.ottla or ottla.binary).resolve()
     report = Report()
+    if {"matrix", "ottla_cli"} & set(args.only) and not ottla.binary.exists():
+        sys.exit(f"conformance: no {ottla.binary}; build it (cargo build --release -p ottla-cli) or name it with --client")
     if not list(java.libs.glob("kafka-tools-*.jar")):
         sys.exit(f"conformance: no Kafka tools in {java.libs}; run setup.sh first")
     if args.ottla:

@@ -4,9 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import records
-from clients import MAX_MESSAGE, confluent, java, kafka_python, kcat
+from clients import MAX_MESSAGE, confluent, java, kafka_python, kcat, ottla
 
-CLIENTS = [java, kcat, kafka_python, confluent]
+CLIENTS = [java, kcat, kafka_python, confluent, ottla]
 TOPIC = {
     "retention.ms": "-1",  # the explicit timestamps lie years back
     "max.message.bytes": str(MAX_MESSAGE),
