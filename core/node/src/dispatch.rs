@@ -36,11 +36,6 @@ impl<E: std::error::Error> From<E> for Reject {
 }
 
 impl Request<'_> {
-    /// Begins an answer: room for the length, then the header.
-    pub fn begin(&self) -> Result<Vec<u8>, Reject> {
-        begin(self.api, self.version, self.correlation_id)
-    }
-
     /// The whole answer.
     pub fn answer<'m>(&self, message: &impl Message<'m>) -> Result<Reply, Reject> {
         answer(self.api, self.version, self.correlation_id, message)
@@ -56,7 +51,7 @@ pub fn answer<'m>(
 ) -> Result<Reply, Reject> {
     let mut out = begin(api, version, correlation_id)?;
     message.encode(&mut out, version)?;
-    Ok(Reply::Bytes(finish(out, 0)))
+    Ok(Reply::Bytes(finish(out)))
 }
 
 fn begin(api: ApiKey, version: i16, correlation_id: i32) -> Result<Vec<u8>, Reject> {
@@ -68,9 +63,9 @@ fn begin(api: ApiKey, version: i16, correlation_id: i32) -> Result<Vec<u8>, Reje
     Ok(out)
 }
 
-/// Puts the length in front of an answer that `more` bytes follow.
-pub fn finish(mut out: Vec<u8>, more: usize) -> Bytes {
-    let length = (out.len() - 4 + more) as i32;
+/// Puts the length in front of an answer.
+fn finish(mut out: Vec<u8>) -> Bytes {
+    let length = (out.len() - 4) as i32;
     if let Some(prefix) = out.first_chunk_mut::<4>() {
         *prefix = length.to_be_bytes();
     }

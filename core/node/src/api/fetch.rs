@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_io::timeout_at;
+use ottla_metadata::MetadataImage;
 use ottla_rpc::{Part, Reply};
 use ottla_store::Upto;
 use ottla_types::ErrorCode;
 use ottla_wire::messages::fetch_request::FetchRequest;
+use ottla_wire::messages::fetch_response::{
+    AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
 
-use super::fetch_parts::{self, FetchedPartition, FetchedTopic};
+use super::fetch_parts::{self, Fetched};
 use crate::Node;
 use crate::dispatch::{Reject, Request};
 use crate::errors;
@@ -24,14 +28,10 @@ struct Terms {
     max_bytes: usize,
     min_bytes: usize,
     by_id: bool,
-    node: i32,
 }
 
-/// What was read of one partition.
-struct Fetched {
-    key: FetchKey,
-    partition: FetchedPartition,
-}
+/// What one read of a partition gives.
+type Read = (PartitionData<'static>, Option<Part>);
 
 pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Reject> {
     let body = FetchRequest::decode(&mut request.body, request.version)?;
@@ -55,7 +55,6 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         max_bytes: positive(body.max_bytes).min(positive(broker.fetch_max_bytes())),
         min_bytes: positive(body.min_bytes),
         by_id,
-        node: node.node_id().0,
     };
     let deadline = node
         .env
@@ -67,7 +66,7 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         .context(session_request(&body, by_id), node.env.clock.now())
     {
         Ok(context) => context,
-        Err(code) => return fetch_parts::answer(&request, code.code(), 0, Vec::new()),
+        Err(code) => return fetch_parts::answer(&request, code.code(), 0, Vec::new(), Vec::new()),
     };
     let wants = match &context {
         Context::Sessionless(wants) => wants.clone(),
@@ -76,14 +75,9 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
     drop(body);
     let mut fetched = read_all(node, &wants, &terms).await;
     loop {
-        let bytes: usize = fetched
-            .iter()
-            .map(|f| f.partition.records.as_ref().map_or(0, Part::len))
-            .sum();
+        let bytes: usize = fetched.iter().map(Fetched::len).sum();
         let now = node.env.clock.now();
-        let failed = fetched
-            .iter()
-            .any(|f| f.partition.error != 0 || f.partition.diverging.is_some());
+        let failed = fetched.iter().any(|f| is_special(&f.data));
         if bytes >= terms.min_bytes || failed || wants.is_empty() || now >= deadline {
             break;
         }
@@ -92,10 +86,7 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         on.iter().for_each(|p| p.waiters.add(&waiter));
         // What came between the read and now would wake nobody: look once more before waiting.
         let again = read_all(node, &wants, &terms).await;
-        let grown: usize = again
-            .iter()
-            .map(|f| f.partition.records.as_ref().map_or(0, Part::len))
-            .sum();
+        let grown: usize = again.iter().map(Fetched::len).sum();
         if grown <= bytes
             && timeout_at(node.env.clock.as_ref(), deadline, waiter.wait())
                 .await
@@ -108,16 +99,57 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         on.iter().for_each(|p| p.waiters.remove(&waiter));
     }
     for f in &fetched {
-        node.metrics
-            .fetched(&f.key.topic, f.partition.records.as_ref().map_or(0, Part::len));
+        node.metrics.fetched(&f.key.topic, f.len());
     }
-    let (session, fetched) = select(&context, fetched);
-    fetch_parts::answer(
-        &request,
-        0,
-        session,
-        group(&fetched_keys(&fetched), fetched, by_id),
-    )
+    let (session, mut fetched) = select(&context, fetched);
+    let image = node.image();
+    let endpoints = name_leaders(node, &image, &request, &mut fetched);
+    fetch_parts::answer(&request, 0, session, fetched, endpoints)
+}
+
+/// A partition that is answered at once: an error, or a log that parts from the client's.
+fn is_special(data: &PartitionData<'_>) -> bool {
+    data.error_code != 0 || data.diverging_epoch != EpochEndOffset::default()
+}
+
+/// Tells a client that knows a wrong leader who leads, and where (KIP-951).
+fn name_leaders<'a>(
+    node: &Node,
+    image: &'a MetadataImage,
+    request: &Request<'_>,
+    fetched: &mut [Fetched],
+) -> Vec<NodeEndpoint<'a>> {
+    let wrong = [
+        ErrorCode::NotLeaderOrFollower.code(),
+        ErrorCode::FencedLeaderEpoch.code(),
+    ];
+    let mut endpoints = Vec::new();
+    for f in fetched
+        .iter_mut()
+        .filter(|f| request.version >= 16 && wrong.contains(&f.data.error_code))
+    {
+        let Ok(partition) = find(node, &f.key, true) else {
+            continue;
+        };
+        let id = node.node_id().0;
+        f.data.current_leader = LeaderIdAndEpoch {
+            leader_id: id,
+            leader_epoch: partition.epoch(),
+        };
+        let broker = image.cluster().brokers().find(|b| b.id == id);
+        if endpoints.is_empty()
+            && let Some((broker, endpoint)) =
+                broker.and_then(|b| Some((b, b.endpoint(&request.peer.listener)?)))
+        {
+            endpoints.push(NodeEndpoint {
+                node_id: id,
+                host: &endpoint.host,
+                port: endpoint.port.into(),
+                rack: broker.rack.as_deref(),
+            });
+        }
+    }
+    endpoints
 }
 
 fn positive(value: i32) -> usize {
@@ -181,30 +213,26 @@ async fn read_all(node: &Node, wants: &[(FetchKey, FetchWant)], terms: &Terms) -
     let mut first = true;
     let mut all = Vec::with_capacity(wants.len());
     for (key, want) in wants {
-        let mut partition = read_one(node, key, want, terms, left, first).await;
-        partition.index = key.partition;
-        let read = partition.records.as_ref().map_or(0, Part::len);
-        left = left.saturating_sub(read);
-        first &= read == 0;
-        all.push(Fetched {
+        let (mut data, records) = read_one(node, key, want, terms, left, first).await;
+        data.partition_index = key.partition;
+        let fetched = Fetched {
             key: key.clone(),
-            partition,
-        });
+            data,
+            records,
+        };
+        left = left.saturating_sub(fetched.len());
+        first &= fetched.len() == 0;
+        all.push(fetched);
     }
     all
 }
 
-fn failed(code: ErrorCode) -> FetchedPartition {
-    FetchedPartition {
-        index: 0,
-        error: code.code(),
+fn failed(code: ErrorCode) -> PartitionData<'static> {
+    PartitionData {
+        error_code: code.code(),
         high_watermark: -1,
-        last_stable: -1,
-        log_start: -1,
-        diverging: None,
-        current_leader: None,
-        aborted: None,
-        records: None,
+        aborted_transactions: None,
+        ..Default::default()
     }
 }
 
@@ -216,71 +244,72 @@ async fn read_one(
     terms: &Terms,
     left: usize,
     first: bool,
-) -> FetchedPartition {
+) -> Read {
     let partition = match find(node, key, terms.by_id) {
         Ok(partition) => partition,
-        Err(code) => return failed(code),
+        Err(code) => return (failed(code), None),
     };
     if let Err(code) = partition.check_epoch(want.current_epoch) {
-        return FetchedPartition {
-            current_leader: Some((terms.node, partition.epoch())),
-            ..failed(code)
-        };
+        return (failed(code), None);
     }
     let reader = partition.reader();
     if let Some(diverging) = diverges(&partition, want) {
         let offsets = reader.offsets();
-        return FetchedPartition {
-            error: 0,
+        let data = PartitionData {
             high_watermark: offsets.high_watermark,
-            last_stable: offsets.last_stable,
-            log_start: offsets.start,
-            diverging: Some(diverging),
+            last_stable_offset: offsets.last_stable,
+            log_start_offset: offsets.start,
+            diverging_epoch: diverging,
             ..failed(ErrorCode::None)
         };
+        return (data, None);
     }
     match reader
         .read(want.offset, want.max_bytes.min(left), terms.upto, first)
         .await
     {
-        Ok(slice) => FetchedPartition {
-            error: 0,
-            high_watermark: slice.offsets.high_watermark,
-            last_stable: slice.offsets.last_stable,
-            log_start: slice.offsets.start,
-            aborted: terms.committed.then(|| {
-                slice
-                    .aborted
-                    .iter()
-                    .map(|a| (a.producer_id, a.first_offset))
-                    .collect()
-            }),
-            records: slice.file.map(|file| Part::File {
+        Ok(slice) => {
+            let aborted = slice.aborted.iter().map(|a| AbortedTransaction {
+                producer_id: a.producer_id,
+                first_offset: a.first_offset,
+            });
+            let data = PartitionData {
+                high_watermark: slice.offsets.high_watermark,
+                last_stable_offset: slice.offsets.last_stable,
+                log_start_offset: slice.offsets.start,
+                aborted_transactions: terms.committed.then(|| aborted.collect()),
+                ..failed(ErrorCode::None)
+            };
+            let records = slice.file.map(|file| Part::File {
                 file,
                 position: slice.position,
                 len: slice.len,
-            }),
-            ..failed(ErrorCode::None)
-        },
+            });
+            (data, records)
+        }
         Err(error) => {
             // An offset beyond the high watermark but within the log is nothing to complain about, and never read.
             let offsets = reader.offsets();
-            FetchedPartition {
-                log_start: offsets.start,
+            let data = PartitionData {
+                log_start_offset: offsets.start,
                 high_watermark: offsets.high_watermark,
                 ..failed(errors::read(&error))
-            }
+            };
+            (data, None)
         }
     }
 }
 
 /// Where the client's log parts from ours: the epoch of its last record ended earlier here (KIP-595).
-fn diverges(partition: &Partition, want: &FetchWant) -> Option<(i32, i64)> {
+fn diverges(partition: &Partition, want: &FetchWant) -> Option<EpochEndOffset> {
     if want.last_epoch < 0 {
         return None;
     }
     let end = partition.reader().end_offset_for_epoch(want.last_epoch);
-    (end.epoch < want.last_epoch || end.end < want.offset).then_some((end.epoch, end.end))
+    (end.epoch < want.last_epoch || end.end < want.offset).then_some(EpochEndOffset {
+        epoch: end.epoch,
+        end_offset: end.end,
+    })
 }
 
 /// Leaves out of an incremental answer what is no news.
@@ -292,43 +321,14 @@ fn select(context: &Context, fetched: Vec<Fetched>) -> (i32, Vec<Fetched>) {
     let mut kept = Vec::with_capacity(fetched.len());
     for f in fetched {
         let told = Told {
-            high_watermark: f.partition.high_watermark,
-            log_start: f.partition.log_start,
+            high_watermark: f.data.high_watermark,
+            log_start: f.data.log_start_offset,
         };
-        let has_records = f.partition.records.as_ref().is_some_and(|r| !r.is_empty());
-        let special = f.partition.error != 0 || f.partition.diverging.is_some();
-        if session.answer(&f.key, told, has_records, special) || *full {
+        if session.answer(&f.key, told, f.len() > 0, is_special(&f.data)) || *full {
             kept.push(f);
         }
     }
     (session.id(), kept)
-}
-
-fn fetched_keys(fetched: &[Fetched]) -> Vec<FetchKey> {
-    fetched.iter().map(|f| f.key.clone()).collect()
-}
-
-/// Partitions of one topic that follow each other share its entry.
-fn group<'a>(keys: &'a [FetchKey], fetched: Vec<Fetched>, by_id: bool) -> Vec<FetchedTopic<'a>> {
-    let mut topics: Vec<FetchedTopic<'a>> = Vec::new();
-    for (key, f) in keys.iter().zip(fetched) {
-        let same = |t: &&mut FetchedTopic<'a>| {
-            if by_id {
-                t.id == key.topic_id
-            } else {
-                t.name == key.topic
-            }
-        };
-        match topics.last_mut().filter(same) {
-            Some(topic) => topic.partitions.push(f.partition),
-            None => topics.push(FetchedTopic {
-                name: &key.topic,
-                id: key.topic_id,
-                partitions: vec![f.partition],
-            }),
-        }
-    }
-    topics
 }
 
 fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,199 +1,253 @@
-//! A Fetch answer as parts: the bytes around the records are written here, the records themselves stay file ranges, which the
-//! stream sends without a copy. `ottla_wire::framing::put_response_around` does the same from the generated encoder; this writer is to
-//! move onto it.
+//! A Fetch answer as parts: the generated encoder writes the bytes around the records, the records themselves stay file ranges,
+//! which the stream sends without a copy. All bytes lie in one piece of memory, which the parts share.
 
 use bytes::Bytes;
 use ottla_rpc::{Part, Reply};
-use ottla_types::Uuid;
-use ottla_wire::codec::{
-    begin_tag, end_tag, put_count, put_i16, put_i32, put_i64, put_string, put_uuid, put_uvarint,
+use ottla_wire::framing::put_response_around;
+use ottla_wire::messages::fetch_response::{
+    FetchResponse, FetchableTopicResponse, NodeEndpoint, PartitionData,
 };
 
 use crate::dispatch::{Reject, Request};
+use crate::sessions::FetchKey;
 
-/// One partition's part of the answer.
-pub struct FetchedPartition {
-    /// Its index.
-    pub index: i32,
-    /// The error code.
-    pub error: i16,
-    /// High watermark, or −1.
-    pub high_watermark: i64,
-    /// Last stable offset, or −1.
-    pub last_stable: i64,
-    /// Log start, or −1.
-    pub log_start: i64,
-    /// Epoch and end offset where the client's log parts from ours (KIP-595), if it does.
-    pub diverging: Option<(i32, i64)>,
-    /// Leader and epoch, when the client knows a wrong one.
-    pub current_leader: Option<(i32, i32)>,
-    /// Producer id and first offset of aborted transactions; `None` unless committed records were asked for.
-    pub aborted: Option<Vec<(i64, i64)>>,
-    /// The records.
+/// Bytes of an answer without its partitions, topic names included, at the usual lengths.
+const FRAME: usize = 128;
+/// Bytes of a partition without its records, at the usual lengths.
+const PARTITION: usize = 64;
+
+/// What was read of one partition.
+pub struct Fetched {
+    /// Which one.
+    pub key: FetchKey,
+    /// What is said about it; the records are not in here.
+    pub data: PartitionData<'static>,
+    /// The records, if there are any.
     pub records: Option<Part>,
 }
 
-/// One topic's part.
-pub struct FetchedTopic<'a> {
-    /// Its name; only up to version 12.
-    pub name: &'a str,
-    /// Its id; only from version 13.
-    pub id: Uuid,
-    /// Its partitions.
-    pub partitions: Vec<FetchedPartition>,
+impl Fetched {
+    /// Bytes of records.
+    pub fn len(&self) -> usize {
+        self.records.as_ref().map_or(0, Part::len)
+    }
 }
 
-/// The whole answer.
+/// The whole answer. `endpoints` says where the leaders are that it names.
 pub fn answer(
     request: &Request<'_>,
     error: i16,
     session: i32,
-    topics: Vec<FetchedTopic<'_>>,
+    mut fetched: Vec<Fetched>,
+    endpoints: Vec<NodeEndpoint<'_>>,
 ) -> Result<Reply, Reject> {
-    let version = request.version;
-    let mut writer = Writer {
-        bytes: request.begin()?,
-        parts: Vec::new(),
-        more: 0,
-        flexible: version >= 12,
-        version,
+    let mut records = Vec::with_capacity(fetched.len());
+    let response = FetchResponse {
+        error_code: error,
+        session_id: session,
+        responses: by_topic(&mut fetched, &mut records, request.version >= 13),
+        node_endpoints: endpoints,
+        ..Default::default()
     };
-    writer.body(error, session, topics)?;
-    Ok(writer.finish())
+    parts(request.version, request.correlation_id, &response, records)
 }
 
-struct Writer {
-    /// What comes before the next file range.
-    bytes: Vec<u8>,
-    parts: Vec<Part>,
-    /// Bytes in `parts`.
-    more: usize,
-    flexible: bool,
+/// Takes what was read apart: partitions of one topic that follow each other share its entry.
+fn by_topic<'a>(
+    fetched: &'a mut [Fetched],
+    records: &mut Vec<Option<Part>>,
+    by_id: bool,
+) -> Vec<FetchableTopicResponse<'a>> {
+    let mut topics: Vec<FetchableTopicResponse<'a>> = Vec::new();
+    for Fetched {
+        key,
+        data,
+        records: part,
+    } in fetched
+    {
+        records.push(part.take());
+        let data = std::mem::take(data);
+        let same = |topic: &&mut FetchableTopicResponse<'a>| match by_id {
+            true => topic.topic_id == key.topic_id,
+            false => topic.topic == key.topic,
+        };
+        match topics.last_mut().filter(same) {
+            Some(topic) => topic.partitions.push(data),
+            None => topics.push(FetchableTopicResponse {
+                topic: &key.topic,
+                topic_id: key.topic_id,
+                partitions: vec![data],
+            }),
+        }
+    }
+    topics
+}
+
+/// Encodes `response` around `records`, one entry for each of its partitions in order.
+fn parts(
     version: i16,
+    correlation_id: i32,
+    response: &FetchResponse<'_>,
+    records: Vec<Option<Part>>,
+) -> Result<Reply, Reject> {
+    let lengths: Vec<usize> = records
+        .iter()
+        .map(|part| part.as_ref().map_or(0, Part::len))
+        .collect();
+    let mut bytes = Vec::with_capacity(FRAME + PARTITION * records.len());
+    let places = put_response_around(&mut bytes, version, correlation_id, response, &lengths)?;
+    let bytes = Bytes::from(bytes);
+    let with_records = lengths.iter().filter(|length| **length > 0).count();
+    if with_records == 0 {
+        return Ok(Reply::Bytes(bytes));
+    }
+    let mut parts = Vec::with_capacity(2 * with_records + 1);
+    let mut from = 0;
+    for (place, part) in places.into_iter().zip(records) {
+        let Some(part) = part.filter(|part| !part.is_empty()) else {
+            continue;
+        };
+        parts.push(Part::Bytes(bytes.slice(from..place)));
+        parts.push(part);
+        from = place;
+    }
+    if from < bytes.len() {
+        parts.push(Part::Bytes(bytes.slice(from..)));
+    }
+    Ok(Reply::Parts(parts))
 }
 
-impl Writer {
-    fn body(&mut self, error: i16, session: i32, topics: Vec<FetchedTopic<'_>>) -> Result<(), Reject> {
-        put_i32(&mut self.bytes, 0);
-        if self.version >= 7 {
-            put_i16(&mut self.bytes, error);
-            put_i32(&mut self.bytes, session);
-        }
-        put_count(&mut self.bytes, topics.len(), self.flexible, "Responses")?;
-        for topic in topics {
-            if self.version >= 13 {
-                put_uuid(&mut self.bytes, topic.id);
-            } else {
-                put_string(&mut self.bytes, topic.name, self.flexible, "Topic")?;
+#[cfg(test)]
+mod tests {
+    use ottla_wire::Message;
+    use ottla_wire::framing::put_response;
+    use ottla_wire::messages::fetch_response::{EpochEndOffset, LeaderIdAndEpoch};
+    use ottla_wire::testgen::Seed;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The bytes that leave, the records standing for a file's.
+    fn sent(reply: Reply) -> Vec<u8> {
+        let parts = match reply {
+            Reply::Bytes(bytes) => vec![Part::Bytes(bytes)],
+            Reply::Parts(parts) => parts,
+            Reply::Nothing | Reply::Close(_) => panic!("a fetch is answered"),
+        };
+        let mut all = Vec::new();
+        for part in parts {
+            match part {
+                Part::Bytes(bytes) => all.extend_from_slice(&bytes),
+                Part::File { .. } => panic!("no files here"),
             }
-            put_count(
-                &mut self.bytes,
-                topic.partitions.len(),
-                self.flexible,
-                "Partitions",
-            )?;
-            for partition in topic.partitions {
-                self.partition(partition)?;
-            }
-            self.no_tags();
         }
-        self.no_tags();
-        Ok(())
+        all
     }
 
-    fn partition(&mut self, partition: FetchedPartition) -> Result<(), Reject> {
-        let out = &mut self.bytes;
-        put_i32(out, partition.index);
-        put_i16(out, partition.error);
-        put_i64(out, partition.high_watermark);
-        put_i64(out, partition.last_stable);
-        if self.version >= 5 {
-            put_i64(out, partition.log_start);
-        }
-        match &partition.aborted {
-            None if self.flexible => put_uvarint(out, 0),
-            None => put_i32(out, -1),
-            Some(aborted) => {
-                put_count(out, aborted.len(), self.flexible, "AbortedTransactions")?;
-                for (producer, first) in aborted {
-                    put_i64(out, *producer);
-                    put_i64(out, *first);
-                    if self.flexible {
-                        put_uvarint(out, 0);
-                    }
+    fn whole(response: &FetchResponse<'_>, version: i16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put_response(&mut bytes, version, 7, response).expect("encodes");
+        bytes
+    }
+
+    proptest! {
+        /// Any answer (errors, sessions, aborted transactions, diverging epochs, leaders with their endpoints, preferred
+        /// replicas, snapshots) in any version leaves as the generated encoder writes it whole.
+        #[test]
+        fn parts_are_the_generated_encoders_bytes(seed: u64, lengths in prop::collection::vec(0..300usize, 16)) {
+            let (low, high) = FetchResponse::VERSIONS;
+            let memory: Vec<Vec<u8>> = lengths.iter().map(|n| vec![*n as u8; *n]).collect();
+            for version in low..=high {
+                let mut response = FetchResponse::arbitrary(&mut Seed::new(seed), version);
+                let mut records = Vec::new();
+                let partitions = response.responses.iter_mut().flat_map(|topic| &mut topic.partitions);
+                for (partition, bytes) in partitions.zip(memory.iter().cycle()) {
+                    partition.records = Some(bytes);
+                    records.push((!bytes.is_empty()).then(|| Part::Bytes(Bytes::copy_from_slice(bytes))));
                 }
+                let reply = parts(version, 7, &response, records).map_err(|e| e.0).expect("encodes");
+                prop_assert_eq!(sent(reply), whole(&response, version), "version {}", version);
             }
         }
-        if self.version >= 11 {
-            put_i32(out, -1);
-        }
-        put_count(
-            out,
-            partition.records.as_ref().map_or(0, Part::len),
-            self.flexible,
-            "Records",
-        )?;
-        if let Some(records) = partition.records.filter(|records| !records.is_empty()) {
-            self.cut(records);
-        }
-        self.partition_tags(partition.diverging, partition.current_leader);
-        Ok(())
     }
 
-    fn partition_tags(&mut self, diverging: Option<(i32, i64)>, leader: Option<(i32, i32)>) {
-        if !self.flexible {
-            return;
-        }
-        let out = &mut self.bytes;
-        put_uvarint(out, u32::from(diverging.is_some()) + u32::from(leader.is_some()));
-        if let Some((epoch, end)) = diverging {
-            let start = begin_tag(out, 0);
-            put_i32(out, epoch);
-            put_i64(out, end);
-            put_uvarint(out, 0);
-            end_tag(out, start);
-        }
-        if let Some((id, epoch)) = leader {
-            let start = begin_tag(out, 1);
-            put_i32(out, id);
-            put_i32(out, epoch);
-            put_uvarint(out, 0);
-            end_tag(out, start);
+    fn fetched(topic: &str, partition: i32, records: usize) -> Fetched {
+        Fetched {
+            key: FetchKey {
+                topic: topic.into(),
+                topic_id: ottla_types::Uuid::ZERO,
+                partition,
+            },
+            data: PartitionData {
+                partition_index: partition,
+                high_watermark: 9,
+                ..Default::default()
+            },
+            records: (records > 0).then(|| Part::Bytes(vec![7; records].into())),
         }
     }
 
-    fn no_tags(&mut self) {
-        if self.flexible {
-            put_uvarint(&mut self.bytes, 0);
-        }
+    #[test]
+    fn partitions_of_one_topic_share_an_entry() {
+        let mut all = vec![
+            fetched("a", 0, 3),
+            fetched("a", 4, 0),
+            fetched("b", 1, 2),
+            fetched("a", 2, 1),
+        ];
+        let mut records = Vec::new();
+        let topics = by_topic(&mut all, &mut records, false);
+        let seen: Vec<(&str, Vec<i32>)> = topics
+            .iter()
+            .map(|t| (t.topic, t.partitions.iter().map(|p| p.partition_index).collect()))
+            .collect();
+        assert_eq!(seen, [("a", vec![0, 4]), ("b", vec![1]), ("a", vec![2])]);
+        let lengths: Vec<usize> = records.iter().map(|r| r.as_ref().map_or(0, Part::len)).collect();
+        assert_eq!(lengths, [3, 0, 2, 1]);
     }
 
-    /// Puts a part behind what was written so far.
-    fn cut(&mut self, part: Part) {
-        let before = Bytes::from(std::mem::take(&mut self.bytes));
-        self.more += before.len() + part.len();
-        self.parts.push(Part::Bytes(before));
-        self.parts.push(part);
+    #[test]
+    fn an_answer_with_everything_fits_what_older_versions_have() {
+        // What a version cannot say must not be asked of it: the encoder refuses instead of dropping it.
+        let response = FetchResponse {
+            responses: vec![FetchableTopicResponse {
+                partitions: vec![PartitionData {
+                    current_leader: LeaderIdAndEpoch {
+                        leader_id: 1,
+                        leader_epoch: 2,
+                    },
+                    diverging_epoch: EpochEndOffset {
+                        epoch: 1,
+                        end_offset: 2,
+                    },
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        assert!(parts(11, 7, &response, vec![None]).is_err());
+        assert!(parts(12, 7, &response, vec![None]).is_ok());
     }
 
-    fn finish(mut self) -> Reply {
-        if self.parts.is_empty() {
-            return Reply::Bytes(crate::dispatch::finish(self.bytes, 0));
-        }
-        // The length prefix lies in the first part, which nobody else holds.
-        let length = ((self.more - 4 + self.bytes.len()) as i32).to_be_bytes();
-        if let Some(Part::Bytes(first)) = self.parts.first_mut() {
-            let mut head = std::mem::take(first)
-                .try_into_mut()
-                .unwrap_or_else(|shared| shared[..].into());
-            if let Some(prefix) = head.first_chunk_mut::<4>() {
-                *prefix = length;
-            }
-            *first = head.freeze();
-        }
-        if !self.bytes.is_empty() {
-            self.parts.push(Part::Bytes(Bytes::from(self.bytes)));
-        }
-        Reply::Parts(self.parts)
+    /// Allocations of an answer whose `partitions` partitions all have records, their parts made before.
+    fn allocations(partitions: usize) -> u64 {
+        let mut all: Vec<Fetched> = (0..partitions).map(|p| fetched("topic", p as i32, 1)).collect();
+        let counted = allocation_counter::measure(|| {
+            let mut records = Vec::with_capacity(all.len());
+            let response = FetchResponse {
+                responses: by_topic(&mut all, &mut records, false),
+                ..Default::default()
+            };
+            assert!(parts(12, 7, &response, records).is_ok());
+        });
+        counted.count_total
+    }
+
+    #[test]
+    fn an_answer_costs_a_handful_of_allocations() {
+        assert!(allocations(1) <= 8, "{}", allocations(1));
+        // A hundred partitions: the list of a topic's partitions grows, nothing else does.
+        assert!(allocations(100) <= allocations(1) + 6, "{}", allocations(100));
     }
 }
