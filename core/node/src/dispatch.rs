@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::{BoxFuture, Op};
-use ottla_rpc::{Part, Peer, Reply, Service};
+use ottla_rpc::{Part, Peer, Rejected, Reply, Service};
 use ottla_types::Event;
 use ottla_wire::header::{RequestHeader, ResponseHeader};
 use ottla_wire::{ApiKey, Message, Reader};
@@ -22,12 +22,24 @@ pub struct Request<'a> {
     pub version: i16,
     /// Its number on the connection.
     pub correlation_id: i32,
+    /// What the client calls itself.
+    pub client_id: Option<&'a str>,
     /// The body.
     pub body: Reader<'a>,
 }
 
 /// A request that can't be answered: the connection is closed, for this reason.
 pub struct Reject(pub String);
+
+impl Reject {
+    /// Names the client.
+    fn of(self, client_id: Option<&str>) -> Rejected {
+        Rejected {
+            client_id: client_id.unwrap_or_default().to_string(),
+            reason: self.0,
+        }
+    }
+}
 
 impl<E: std::error::Error> From<E> for Reject {
     fn from(error: E) -> Self {
@@ -90,7 +102,7 @@ impl Service for Dispatcher {
 async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut) -> (Reply, Option<BytesMut>) {
     let started = node.env.clock.now();
     let (api, result, frame) = route(&node, &peer, frame).await;
-    let reply = result.unwrap_or_else(|Reject(reason)| Reply::Close(reason));
+    let reply = result.unwrap_or_else(Reply::Close);
     if let Some(api) = api {
         let sent = match &reply {
             Reply::Bytes(bytes) => bytes.len(),
@@ -106,28 +118,39 @@ async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut) -> (Reply, Option<B
 async fn route(
     node: &Arc<Node>,
     peer: &Peer,
-    frame: BytesMut,
-) -> (Option<ApiKey>, Result<Reply, Reject>, Option<BytesMut>) {
+    mut frame: BytesMut,
+) -> (Option<ApiKey>, Result<Reply, Rejected>, Option<BytesMut>) {
     let request = match parse(peer, &frame) {
         Ok(request) => request,
-        Err(reject) => return (None, Err(reject), None),
+        Err(rejected) => return (None, Err(rejected), None),
     };
-    let (api, version) = (request.api, request.version);
+    let (api, version, client) = (request.api, request.version, request.client_id);
     let served = api::served(api).is_some_and(|(low, high)| low <= version && version <= high);
     if !served && api != ApiKey::ApiVersions {
         let reason = format!("{api} version {version} is not served; ApiVersions lists what is");
-        return (None, Err(Reject(reason)), None);
+        return (None, Err(Reject(reason).of(client)), None);
     }
     if api == ApiKey::Produce {
-        let head = api::produce::Head::of(&request);
-        let (reply, frame) = api::produce::handle(node, head, frame).await;
-        return (Some(api), reply, frame);
+        let (head, at) = (api::produce::Head::of(&request), request.body.offset());
+        // The batches are cut out of what is behind the header, which is kept to name the client by.
+        let header = frame.split_to(at);
+        let (reply, frame) = api::produce::handle(node, head, at, frame).await;
+        let named = |reject: Reject| reject.of(parse(peer, &header).ok().and_then(|r| r.client_id));
+        return (Some(api), reply.map_err(named), frame);
     }
     let reply = api::handle(node, request).await;
-    (Some(api), reply, Some(frame))
+    (Some(api), reply.map_err(|reject| reject.of(client)), Some(frame))
 }
 
-fn parse<'a>(peer: &'a Peer, frame: &'a [u8]) -> Result<Request<'a>, Reject> {
+fn parse<'a>(peer: &'a Peer, frame: &'a [u8]) -> Result<Request<'a>, Rejected> {
+    read(peer, frame).map_err(|reject| {
+        // Every version of the header begins alike, so that a client can be named whose request can't be read.
+        let header = RequestHeader::decode(&mut Reader::new(frame), 1).ok();
+        reject.of(header.and_then(|header| header.client_id))
+    })
+}
+
+fn read<'a>(peer: &'a Peer, frame: &'a [u8]) -> Result<Request<'a>, Reject> {
     let mut body = Reader::new(frame);
     let mut fixed = Reader::new(frame);
     let (key, version) = (fixed.i16()?, fixed.i16()?);
@@ -139,16 +162,17 @@ fn parse<'a>(peer: &'a Peer, frame: &'a [u8]) -> Result<Request<'a>, Reject> {
         api,
         version,
         correlation_id: header.correlation_id,
+        client_id: header.client_id,
         body,
     })
 }
 
 /// Tells the log, once, that a connection was closed for what its peer sent.
-pub fn reject(node: &Node, peer: &Peer, reason: &str) {
-    tracing::warn!(peer = %peer.addr, listener = %peer.listener, reason, "connection closed");
+pub fn reject(node: &Node, peer: &Peer, client_id: &str, reason: &str) {
+    tracing::warn!(peer = %peer.addr, listener = %peer.listener, client_id, reason, "connection closed");
     node.env.observe(|| Event::PeerRejected {
         peer: peer.addr.to_string(),
-        client_id: String::new(),
+        client_id: client_id.to_string(),
         reason: reason.to_string(),
     });
 }

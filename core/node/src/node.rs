@@ -363,10 +363,12 @@ impl Node {
         let closed = ottla_rpc::serve(stream, peer.clone(), &service, &limits, self.env.clock.as_ref()).await;
         match closed {
             Closed::ByPeer | Closed::Idle => {}
-            Closed::Rejected(reason) => dispatch::reject(&self, &peer, &reason),
+            Closed::Rejected(rejected) => {
+                dispatch::reject(&self, &peer, &rejected.client_id, &rejected.reason);
+            }
             Closed::Frame(ottla_rpc::FrameError::Io(_)) | Closed::Output(ottla_rpc::OutputError::Io(_)) => {}
-            Closed::Frame(error) => dispatch::reject(&self, &peer, &error.to_string()),
-            Closed::Output(error) => dispatch::reject(&self, &peer, &error.to_string()),
+            Closed::Frame(error) => dispatch::reject(&self, &peer, "", &error.to_string()),
+            Closed::Output(error) => dispatch::reject(&self, &peer, "", &error.to_string()),
         }
         lock(&self.connections).remove(&peer.id);
     }

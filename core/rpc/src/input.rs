@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use ottla_io::Stream;
+use ottla_wire::framing;
 
 /// What one read may take when no large frame is under way: enough for several small requests.
 const CHUNK: usize = 64 * 1024;
@@ -21,13 +22,8 @@ pub enum FrameError {
         /// Bytes of it that had come.
         have: usize,
     },
-    /// The announced size is negative, or above the limit.
-    Size {
-        /// As announced.
-        announced: i32,
-        /// `socket.request.max.bytes`.
-        max: usize,
-    },
+    /// The announced size is negative, or above the limit (`socket.request.max.bytes`).
+    Size(framing::FrameError),
     /// The stream failed.
     Io(io::Error),
 }
@@ -40,12 +36,7 @@ impl std::fmt::Display for FrameError {
                 f,
                 "the peer closed the connection within a frame, after {have} bytes of it"
             ),
-            FrameError::Size { announced, max } => {
-                write!(
-                    f,
-                    "a frame of {announced} bytes was announced; 0 to {max} are accepted (socket.request.max.bytes)"
-                )
-            }
+            FrameError::Size(error) => write!(f, "{error}; socket.request.max.bytes sets the limit"),
             FrameError::Io(e) => write!(f, "{e}"),
         }
     }
@@ -73,12 +64,7 @@ impl Input {
         let Some(prefix) = self.buffer.first_chunk::<4>() else {
             return Ok(Err(None));
         };
-        let announced = i32::from_be_bytes(*prefix);
-        let size = usize::try_from(announced).ok().filter(|n| *n <= self.max_frame);
-        let size = size.ok_or(FrameError::Size {
-            announced,
-            max: self.max_frame,
-        })?;
+        let size = framing::frame_length(*prefix, self.max_frame).map_err(FrameError::Size)?;
         if self.buffer.len() - 4 < size {
             return Ok(Err(Some(size)));
         }

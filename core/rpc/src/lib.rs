@@ -7,8 +7,8 @@ mod input;
 mod output;
 mod server;
 
-pub use budget::{Budget, Permit};
+pub use budget::{Budget, Permit, Ticket};
 pub use client::{CallError, ClientConnection, ClientOptions};
 pub use input::{FrameError, Input};
-pub use output::{Output, OutputError, Part, Reply};
+pub use output::{Output, OutputError, Part, Rejected, Reply};
 pub use server::{Closed, Limits, Peer, Service, serve};

@@ -49,8 +49,17 @@ pub enum Reply {
     Bytes(Bytes),
     /// Nothing: a produce request with acks=0.
     Nothing,
-    /// The connection is closed, for this reason.
-    Close(String),
+    /// The connection is closed, once what was answered before has left.
+    Close(Rejected),
+}
+
+/// What a peer sent that can't be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The client id it gave, if it was readable; else empty.
+    pub client_id: String,
+    /// What was wrong, for people.
+    pub reason: String,
 }
 
 /// Why sending failed.

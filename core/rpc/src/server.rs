@@ -11,9 +11,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use ottla_io::{Clock, Mono, Op, Sleep, Stream};
 
-use crate::budget::{Budget, Permit};
+use crate::budget::{Budget, Permit, Ticket};
 use crate::input::{FrameError, Input};
-use crate::output::{Output, OutputError, Part, Reply};
+use crate::output::{Output, OutputError, Part, Rejected, Reply};
 
 /// Bounds of a connection.
 #[derive(Clone)]
@@ -60,7 +60,7 @@ pub enum Closed {
     /// The answers could not be sent.
     Output(OutputError),
     /// The service asked for it.
-    Rejected(String),
+    Rejected(Rejected),
 }
 
 struct Waiting {
@@ -79,7 +79,9 @@ struct Connection<'a> {
     waiting: VecDeque<Waiting>,
     /// A frame that waits for request memory.
     held: Option<BytesMut>,
-    ticket: Option<u64>,
+    /// Request memory for the frame that is arriving.
+    reserved: Option<Permit>,
+    ticket: Option<Ticket>,
     ended: Option<Closed>,
 }
 
@@ -100,6 +102,7 @@ pub async fn serve(
         output: Output::default(),
         waiting: VecDeque::new(),
         held: None,
+        reserved: None,
         ticket: None,
         ended: None,
     };
@@ -116,10 +119,9 @@ pub async fn serve(
         Poll::Pending
     })
     .await;
-    if matches!(
-        closed,
-        Closed::Rejected(_) | Closed::Output(OutputError::FileShrank)
-    ) {
+    // Otherwise the peer would take half an answer for the whole. A rejected peer gets a plain end: a reset could take away the
+    // answers to its earlier requests.
+    if matches!(closed, Closed::Output(OutputError::FileShrank)) {
         connection.stream.abort();
     }
     closed
@@ -177,10 +179,10 @@ impl Connection<'_> {
             Reply::Bytes(bytes) => self.output.push(Part::Bytes(bytes)),
             Reply::Parts(parts) => parts.into_iter().for_each(|part| self.output.push(part)),
             Reply::Nothing => {}
-            Reply::Close(reason) => {
+            Reply::Close(rejected) => {
                 // Answers to earlier requests still leave; later requests are not answered.
                 self.waiting.clear();
-                self.ended = Some(Closed::Rejected(reason));
+                self.ended = Some(Closed::Rejected(rejected));
             }
         }
     }
@@ -202,6 +204,14 @@ impl Connection<'_> {
                 Err(e) => return self.end(Closed::Frame(e)),
             }
         };
+        // A frame's memory is taken when its size is known, before its body is read: what many frames have gathered could
+        // otherwise use up the budget without one of them being whole.
+        if let Some(size) = need.filter(|_| self.reserved.is_none()) {
+            match self.limits.memory.poll_take(cx, size, &mut self.ticket) {
+                Poll::Ready(permit) => self.reserved = Some(permit),
+                Poll::Pending => return progress,
+            }
+        }
         match self.input.poll_fill(cx, self.stream.as_mut(), need) {
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(FrameError::End)) => self.end(Closed::ByPeer),
@@ -216,12 +226,12 @@ impl Connection<'_> {
     }
 
     fn dispatch(&mut self, cx: &mut Context<'_>, frame: BytesMut) -> bool {
-        let permit = match self.limits.memory.poll_take(cx, frame.len(), &mut self.ticket) {
-            Poll::Ready(permit) => permit,
-            Poll::Pending => {
-                self.held = Some(frame);
-                return false;
-            }
+        let reserved = self.reserved.take().map(Poll::Ready);
+        let permit =
+            reserved.unwrap_or_else(|| self.limits.memory.poll_take(cx, frame.len(), &mut self.ticket));
+        let Poll::Ready(permit) = permit else {
+            self.held = Some(frame);
+            return false;
         };
         match self.service.call(self.peer, frame).into_ready() {
             Ok((reply, frame)) if self.waiting.is_empty() => {

@@ -94,17 +94,19 @@ impl Body {
     }
 }
 
-/// Serves a produce request. The frame comes back when nobody holds a part of it any more.
+/// Serves a produce request. `frame` is what of it lies behind `at`, the end of its header; it comes back when nobody holds a
+/// part of it any more.
 pub async fn handle(
     node: &Arc<Node>,
     head: Head,
+    at: usize,
     frame: BytesMut,
 ) -> (Result<Reply, Reject>, Option<BytesMut>) {
     let body = match head.body {
         Ok(body) => body,
         Err(reject) => return (Err(reject), None),
     };
-    let mut cutter = Cutter { frame, at: 0 };
+    let mut cutter = Cutter { frame, at };
     let mut progress = Vec::with_capacity(body.topics.len());
     for topic in &body.topics {
         for part in &topic.partitions {
