@@ -1,6 +1,7 @@
 //! Layer 4: one process of the cluster. Routes requests, drives the machines, owns the partitions and the timers.
 //!
 //! - [`Node`] (`node.rs`): everything a running node holds, its start and its stop; `start.rs`: what comes before serving.
+//! - `connections.rs`: listeners and the limits on connections.
 //! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
 //! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
 //! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to.
@@ -8,6 +9,7 @@
 //! The only source of state at start is the replay of `__cluster_metadata-0`.
 
 mod api;
+mod connections;
 mod controller;
 mod dispatch;
 mod errors;
@@ -22,6 +24,10 @@ mod producer_ids;
 mod rules;
 mod sessions;
 mod start;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod validate;
 mod waiters;

@@ -2,21 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use ottla_io::{Env, Listener, Task};
+use ottla_io::{Env, Task};
 use ottla_metadata::{Changes, ConfigResource, MetadataImage};
-use ottla_rpc::{Budget, Closed, Limits, Peer};
 use ottla_store::LogManager;
 use ottla_types::config::{BrokerConfig, TopicConfig};
 use ottla_types::event::BrokerState;
 use ottla_types::{Event, NodeId, Offset, TopicPartition, Uuid};
 use tokio::sync::Notify;
 
+use crate::connections::Connections;
 use crate::controller::Controller;
-use crate::dispatch::{self, Dispatcher};
 use crate::log_config::log_config;
 use crate::metrics::Metrics;
 use crate::partition::Partition;
@@ -25,11 +23,6 @@ use crate::sessions::Sessions;
 use crate::start::{self, StartError};
 use crate::topics::Topics;
 use crate::validate::Scratch;
-
-/// Requests of one connection that may be under way together.
-const IN_FLIGHT: usize = 16;
-/// Bytes of answers to one connection that may wait before no more of its requests are served.
-const QUEUED: usize = 64 << 20;
 
 /// A running node: broker and controller in one.
 pub struct Node {
@@ -46,8 +39,7 @@ pub struct Node {
     broker_epoch: i64,
     addresses: Mutex<Vec<(String, SocketAddr)>>,
     tasks: Mutex<Vec<Task>>,
-    connections: Mutex<BTreeMap<u64, Task>>,
-    next_connection: AtomicU64,
+    pub(crate) connections: Connections,
     failed: OnceLock<String>,
     fail: Notify,
 }
@@ -68,14 +60,13 @@ impl Node {
             controller,
             metrics: Metrics::new(),
             scratch: Scratch::default(),
+            connections: Connections::new(&config),
             broker: Mutex::new(Arc::new(config)),
             image: Mutex::new(Arc::new(MetadataImage::default())),
             manager: opened.manager,
             broker_epoch: opened.broker_epoch,
             addresses: Mutex::default(),
             tasks: Mutex::default(),
-            connections: Mutex::default(),
-            next_connection: AtomicU64::new(0),
             failed: OnceLock::new(),
             fail: Notify::new(),
             env,
@@ -99,10 +90,9 @@ impl Node {
     pub async fn stop(&self) {
         self.env.observe(|| Event::BrokerState(BrokerState::ShuttingDown));
         // Listeners and housekeeping first, so that nothing new begins; the controller ends by itself when told to.
-        let connections = std::mem::take(&mut *lock(&self.connections));
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.iter().skip(1).for_each(Task::cancel);
-        connections.values().for_each(Task::cancel);
+        self.connections.cancel();
         let mut writers = Vec::new();
         writers.extend(self.controller.stop().await);
         for partition in self.topics.all() {
@@ -129,7 +119,7 @@ impl Node {
     pub(crate) fn fail(&self, reason: String) {
         tracing::error!(reason, "the node stops");
         let _ = self.failed.set(reason);
-        lock(&self.connections).values().for_each(Task::cancel);
+        self.connections.cancel();
         self.fail.notify_waiters();
         self.fail.notify_one();
     }
@@ -292,87 +282,6 @@ impl Node {
         }
     }
 
-    async fn listen(self: &Arc<Self>) -> Result<(), StartError> {
-        let broker = self.broker();
-        let controllers = broker.controller_listener_names();
-        for listener in broker
-            .listeners()
-            .iter()
-            .filter(|l| !controllers.contains(&l.name))
-        {
-            let address = format!("{}:{}", listener.host, listener.port);
-            let open = self.env.net.listen(&listener.host, listener.port).await;
-            let open = open.map_err(|error| StartError::Listen { address, error })?;
-            lock(&self.addresses).push((listener.name.clone(), open.local_addr()));
-            let name: Arc<str> = listener.name.as_str().into();
-            self.keep(
-                self.env
-                    .tasks
-                    .spawn("listener", Box::pin(self.clone().accept(open, name))),
-            );
-        }
-        Ok(())
-    }
-
-    async fn accept(self: Arc<Self>, mut listener: Box<dyn Listener>, name: Arc<str>) {
-        let broker = self.broker();
-        let memory = usize::try_from(broker.queued_max_request_bytes())
-            .ok()
-            .filter(|n| *n > 0)
-            .unwrap_or(usize::MAX);
-        let idle = u64::try_from(broker.connections_max_idle_ms()).unwrap_or(u64::MAX / 2_000_000);
-        let limits = Arc::new(Limits {
-            max_frame: usize::try_from(broker.socket_request_max_bytes()).unwrap_or(0),
-            max_in_flight: IN_FLIGHT,
-            max_queued: QUEUED,
-            idle: Duration::from_millis(idle),
-            memory: Budget::new(memory),
-        });
-        let most = usize::try_from(broker.max_connections()).unwrap_or(0);
-        loop {
-            match std::future::poll_fn(|cx| listener.poll_accept(cx)).await {
-                Ok((stream, addr)) => {
-                    if lock(&self.connections).len() >= most {
-                        tracing::warn!(%addr, "connection refused: max.connections is reached");
-                        continue;
-                    }
-                    let id = self.next_connection.fetch_add(1, Ordering::Relaxed);
-                    let peer = Peer {
-                        addr,
-                        listener: name.clone(),
-                        id,
-                    };
-                    let (node, limits) = (self.clone(), limits.clone());
-                    let task = self
-                        .env
-                        .tasks
-                        .spawn("connection", Box::pin(node.serve(stream, peer, limits)));
-                    lock(&self.connections).insert(id, task);
-                }
-                Err(error) => {
-                    // Out of descriptors, most likely: wait for some to be closed instead of spinning.
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    self.env.clock.sleep(Duration::from_millis(100)).await;
-                }
-            }
-        }
-    }
-
-    async fn serve(self: Arc<Self>, stream: Box<dyn ottla_io::Stream>, peer: Peer, limits: Arc<Limits>) {
-        let service = Dispatcher(self.clone());
-        let closed = ottla_rpc::serve(stream, peer.clone(), &service, &limits, self.env.clock.as_ref()).await;
-        match closed {
-            Closed::ByPeer | Closed::Idle => {}
-            Closed::Rejected(rejected) => {
-                dispatch::reject(&self, &peer, &rejected.client_id, &rejected.reason);
-            }
-            Closed::Frame(ottla_rpc::FrameError::Io(_)) | Closed::Output(ottla_rpc::OutputError::Io(_)) => {}
-            Closed::Frame(error) => dispatch::reject(&self, &peer, "", &error.to_string()),
-            Closed::Output(error) => dispatch::reject(&self, &peer, "", &error.to_string()),
-        }
-        lock(&self.connections).remove(&peer.id);
-    }
-
     /// Retention and checkpoints, each at its own interval.
     fn keep_house(self: &Arc<Self>) {
         let broker = self.broker();
@@ -413,7 +322,12 @@ impl Node {
         }
     }
 
-    fn keep(&self, task: Task) {
+    /// Notes where a listener listens.
+    pub(crate) fn listens(&self, name: &str, address: SocketAddr) {
+        lock(&self.addresses).push((name.to_string(), address));
+    }
+
+    pub(crate) fn keep(&self, task: Task) {
         lock(&self.tasks).push(task);
     }
 }
