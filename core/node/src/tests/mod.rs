@@ -1,3 +1,4 @@
 //! A whole node, asked over the protocol: on a disk in memory, with a clock that the test moves.
 
 mod connections;
+mod protocol;
