@@ -29,14 +29,8 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
         });
     }
     let body = ApiVersionsRequest::decode(&mut request.body, request.version)?;
-    let named = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
-    };
-    let valid =
-        request.version < 3 || named(body.client_software_name) && named(body.client_software_version);
+    let (name, version) = (body.client_software_name, body.client_software_version);
+    let valid = request.version < 3 || is_name(name) && is_name(version);
     if !valid {
         return request.answer(&ApiVersionsResponse {
             error_code: ErrorCode::InvalidRequest.code(),
@@ -67,6 +61,13 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
             .collect(),
         ..Default::default()
     })
+}
+
+/// What a client's software may be called, and its version: letters, digits, and within them dashes and dots (KIP-511).
+fn is_name(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    text.bytes().all(inner) && ends.iter().all(|b| b.is_some_and(|b| b.is_ascii_alphanumeric()))
 }
 
 /// Below version 4 a feature whose range begins at 0 must not be shown: older clients refuse it (KAFKA-17011).
