@@ -123,7 +123,10 @@ pub struct Opened {
 pub async fn open(env: &Env, broker: &BrokerConfig) -> Result<Opened, StartError> {
     check(broker)?;
     let dirs: Vec<PathBuf> = broker.log_dirs().into_iter().map(PathBuf::from).collect();
-    let config = StoreConfig::new(dirs, NodeId(broker.node_id()));
+    let config = StoreConfig {
+        delete_delay_ms: u64::try_from(broker.log_segment_delete_delay_ms()).unwrap_or(0),
+        ..StoreConfig::new(dirs, NodeId(broker.node_id()))
+    };
     let manager = LogManager::open(env, config).await?;
     let mut loader = Loader::new();
     let mut replay = |offset, value: &[u8]| loader.replay(value, offset).map_err(StartError::from);
@@ -147,6 +150,14 @@ fn check(broker: &BrokerConfig) -> Result<(), StartError> {
     if broker.quorum_voters().iter().any(|v| v.id != broker.node_id()) {
         let text =
             "controller.quorum.voters names other nodes: a quorum of more than one voter is not served yet";
+        return Err(StartError::Unsupported(text.into()));
+    }
+    if broker.quorum_bootstrap_servers().len() > 1 {
+        let text = "controller.quorum.bootstrap.servers names several controllers: a quorum of more than one voter is not served yet";
+        return Err(StartError::Unsupported(text.into()));
+    }
+    if broker.log_dirs().first() != Some(&broker.metadata_log_dir()) {
+        let text = "metadata.log.dir must be the first of log.dirs: another place is not served yet";
         return Err(StartError::Unsupported(text.into()));
     }
     Ok(())

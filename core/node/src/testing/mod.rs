@@ -20,6 +20,8 @@ use ottla_rpc::{Part, Peer, Rejected, Reply, Service};
 use ottla_types::config::BrokerConfig;
 use ottla_types::{Event, Time};
 use ottla_wire::header::{ResponseHeader, response_header_version};
+use ottla_wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use ottla_wire::messages::{CreateTopicsRequest, CreateTopicsResponse};
 use ottla_wire::{Message, Reader, Request, framing};
 
 use crate::Node;
@@ -130,13 +132,47 @@ impl World {
 
     /// Formats the disk if it is not, and starts a node on it.
     pub fn start(&self, more: &[(&str, &str)]) -> Arc<Node> {
-        let (env, config) = (self.env(), config(more));
+        self.try_start(config(more))
+            .unwrap_or_else(|error| panic!("the node does not start: {error}"))
+    }
+
+    /// The same, if it can be.
+    pub fn try_start(&self, config: BrokerConfig) -> Result<Arc<Node>, String> {
+        let env = self.env();
         self.run(async move {
             let formatted = crate::format(&env, &config, "5L6g3nShT-eMCtK--X86sw").await;
             formatted.map_err(|e| e.to_string())?;
             Node::start(env, config).await.map_err(|e| e.to_string())
         })
-        .unwrap_or_else(|error| panic!("the node does not start: {error}"))
+    }
+
+    /// Creates a topic and returns its id.
+    pub fn create(
+        &self,
+        node: &Arc<Node>,
+        name: &str,
+        partitions: i32,
+        configs: &[(&str, &str)],
+    ) -> ottla_types::Uuid {
+        let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
+            name,
+            value: Some(value),
+        });
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name,
+                num_partitions: partitions,
+                replication_factor: 1,
+                configs: configs.collect(),
+                ..Default::default()
+            }],
+            timeout_ms: 1_000,
+            ..Default::default()
+        };
+        let answer: CreateTopicsResponse = self.send(node, 7, &request).answer();
+        let topic = &answer.topics[0];
+        assert_eq!(topic.error_code, 0, "{:?}", topic.error_message);
+        topic.topic_id
     }
 
     /// Runs everything until `test` is done; the clock jumps when nothing else can happen.

@@ -1,4 +1,5 @@
 //! A whole node, asked over the protocol: on a disk in memory, with a clock that the test moves.
 
+mod configs;
 mod connections;
 mod protocol;

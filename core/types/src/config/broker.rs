@@ -135,6 +135,8 @@ settings! {
     log_flush_offset_checkpoint_interval_ms: i32 = "log.flush.offset.checkpoint.interval.ms" as_i32;
     /// How often log start offsets are written.
     log_flush_start_offset_checkpoint_interval_ms: i32 = "log.flush.start.offset.checkpoint.interval.ms" as_i32;
+    /// When the files of a deleted segment go.
+    log_segment_delete_delay_ms: i64 = "log.segment.delete.delay.ms" as_i64;
     /// When the background work on logs begins.
     log_initial_task_delay_ms: i64 = "log.initial.task.delay.ms" as_i64;
     /// Logs recovered at the same time in one directory.

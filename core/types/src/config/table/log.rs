@@ -7,10 +7,14 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "alter.config.policy.class.name" Class null [any] ReadOnly Refused;
         "auto.create.topics.enable" Boolean "true" [any] ReadOnly Honoured
             "Whether producing to or asking about an unknown topic creates it.";
-        "compression.gzip.level" Int "-1" [unset_or 1 9] ClusterWide Accepted;
-        "compression.lz4.level" Int "9" [between 1 17] ClusterWide Accepted;
-        "compression.type" String "producer" [one_of "uncompressed" "zstd" "lz4" "snappy" "gzip" "producer"] ClusterWide Accepted;
-        "compression.zstd.level" Int "3" [between -131072 22] ClusterWide Accepted;
+        "compression.gzip.level" Int "-1" [unset_or 1 9] ClusterWide Honoured
+            "The level at which compression.type gzip compresses; -1 for its default.";
+        "compression.lz4.level" Int "9" [between 1 17] ClusterWide Honoured
+            "The level at which compression.type lz4 compresses.";
+        "compression.type" String "producer" [one_of "uncompressed" "zstd" "lz4" "snappy" "gzip" "producer"] ClusterWide Honoured
+            "How batches are stored, for topics without compression.type; producer keeps what the producer chose.";
+        "compression.zstd.level" Int "3" [between -131072 22] ClusterWide Honoured
+            "The level at which compression.type zstd compresses.";
         "cordoned.log.dirs" List "" [distinct may_be_empty] PerBroker Accepted;
         "create.topic.policy.class.name" Class null [any] ReadOnly Refused;
         "delete.topic.enable" Boolean "true" [any] ReadOnly Honoured "Whether topics can be deleted.";
@@ -22,14 +26,10 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "log.dirs" List null [distinct] ReadOnly Honoured "The data directories.";
         "log.flush.interval.messages" Long "9223372036854775807" [at_least 1] ClusterWide Honoured
             "Records are synced to disk at the latest after this many, for topics without flush.messages.";
-        "log.flush.interval.ms" Long null [any] ClusterWide Honoured
-            "Records are synced to disk at the latest after this time, for topics without flush.ms.";
-        "log.flush.offset.checkpoint.interval.ms" Int "60000" [at_least 0] ReadOnly Honoured
-            "How often the recovery points are written.";
-        "log.flush.scheduler.interval.ms" Long "9223372036854775807" [any] ReadOnly Honoured
-            "How often logs are looked through for records to sync.";
-        "log.flush.start.offset.checkpoint.interval.ms" Int "60000" [at_least 0] ReadOnly Honoured
-            "How often the log start offsets are written.";
+        "log.flush.interval.ms" Long null [any] ClusterWide Accepted;
+        "log.flush.offset.checkpoint.interval.ms" Int "60000" [at_least 0] ReadOnly Accepted;
+        "log.flush.scheduler.interval.ms" Long "9223372036854775807" [any] ReadOnly Accepted;
+        "log.flush.start.offset.checkpoint.interval.ms" Int "60000" [at_least 0] ReadOnly Accepted;
         "log.index.interval.bytes" Int "4096" [at_least 0] ClusterWide Honoured
             "An index entry is made after this many bytes of records.";
         "log.index.size.max.bytes" Int "10485760" [at_least 4] ClusterWide Honoured
@@ -42,8 +42,7 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
             "How far a record's timestamp may lie before the broker's clock.";
         "log.message.timestamp.type" String "CreateTime" [one_of "CreateTime" "LogAppendTime"] ClusterWide Honoured
             "Whose timestamp a record carries: CreateTime, the producer's, or LogAppendTime, the broker's.";
-        "log.preallocate" Boolean "false" [any] ClusterWide Honoured
-            "Whether a segment's file takes its full size at once.";
+        "log.preallocate" Boolean "false" [any] ClusterWide Accepted;
         "log.retention.bytes" Long "-1" [any] ClusterWide Honoured
             "A log larger than this loses its oldest segments, for topics without retention.bytes; -1 for no limit.";
         "log.retention.check.interval.ms" Long "300000" [at_least 1] ReadOnly Honoured
@@ -56,16 +55,14 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
             "Segments older than this are deleted, for topics without retention.ms; -1 keeps them for ever.";
         "log.roll.hours" Int "168" [at_least 1] ReadOnly Honoured
             "As log.roll.ms, in hours; log.roll.ms is stronger.";
-        "log.roll.jitter.hours" Int "0" [at_least 0] ReadOnly Honoured
-            "As log.roll.jitter.ms, in hours; log.roll.jitter.ms is stronger.";
-        "log.roll.jitter.ms" Long null [any] ClusterWide Honoured
-            "At most this much is taken off log.roll.ms at random, so that segments don't close at once.";
+        "log.roll.jitter.hours" Int "0" [at_least 0] ReadOnly Accepted;
+        "log.roll.jitter.ms" Long null [any] ClusterWide Accepted;
         "log.roll.ms" Long null [any] ClusterWide Honoured
             "A segment is closed at this age, for topics without segment.ms.";
         "log.segment.bytes" Int "1073741824" [at_least 1048576] ClusterWide Honoured
             "A segment is closed at this size, for topics without segment.bytes.";
         "log.segment.delete.delay.ms" Long "60000" [at_least 0] ClusterWide Honoured
-            "A segment's files go this long after the segment is deleted.";
+            "A segment's files go this long after the segment is deleted, whatever the topic says.";
         "message.max.bytes" Int "1048588" [at_least 0] ClusterWide Honoured
             "The largest record batch, for topics without max.message.bytes.";
         "min.insync.replicas" Int "1" [at_least 1] ClusterWide Honoured

@@ -9,8 +9,7 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "background.threads" Int "10" [at_least 1] ClusterWide Accepted;
         "connections.max.idle.ms" Long "600000" [any] ReadOnly Honoured
             "Idle connections are closed after this time.";
-        "inter.broker.listener.name" String null [any] ReadOnly Honoured
-            "The listener over which brokers talk to each other.";
+        "inter.broker.listener.name" String null [any] ReadOnly Accepted;
         "listener.security.protocol.map" String "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT" [any] PerBroker Honoured
             "The protocol of each listener name; only PLAINTEXT is served.";
         "listeners" List "PLAINTEXT://:9092" [distinct] PerBroker Honoured
@@ -46,7 +45,8 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
             "The most bytes a single answer to Fetch carries.";
         "max.incremental.fetch.session.cache.slots" Int "1000" [at_least 0] ReadOnly Honoured
             "How many fetch sessions are kept.";
-        "max.request.partition.size.limit" Int "2000" [at_least 1] ReadOnly Accepted;
+        "max.request.partition.size.limit" Int "2000" [at_least 1] ReadOnly Honoured
+            "The most partitions a single answer to DescribeTopicPartitions carries.";
     }
     group "Waiting requests" {
         "delete.records.purgatory.purge.interval.requests" Int "1" [any] ReadOnly Accepted;

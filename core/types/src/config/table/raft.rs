@@ -17,11 +17,13 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "internal.metadata.log.segment.bytes" Int null [any] ReadOnly Accepted (Internal);
         "internal.metadata.max.batch.size.in.bytes" Int "8388608" [any] ReadOnly Accepted (Internal);
         "metadata.log.dir" String null [any] ReadOnly Honoured
-            "The data directory of the metadata log; the first of log.dirs if not set.";
+            "The data directory of the metadata log; only the first of log.dirs is served.";
         "metadata.log.max.record.bytes.between.snapshots" Long "20971520" [at_least 1] ReadOnly Accepted;
         "metadata.log.max.snapshot.interval.ms" Long "3600000" [at_least 0] ReadOnly Accepted;
-        "metadata.log.segment.bytes" Int "1073741824" [at_least 8388608] ReadOnly Accepted;
-        "metadata.log.segment.ms" Long "604800000" [any] ReadOnly Accepted;
+        "metadata.log.segment.bytes" Int "1073741824" [at_least 8388608] ReadOnly Honoured
+            "A segment of the metadata log is closed at this size.";
+        "metadata.log.segment.ms" Long "604800000" [any] ReadOnly Honoured
+            "A segment of the metadata log is closed at this age.";
         "metadata.max.idle.interval.ms" Int "500" [at_least 0] ReadOnly Accepted;
         "metadata.max.retention.bytes" Long "104857600" [any] ReadOnly Accepted;
         "metadata.max.retention.ms" Long "604800000" [any] ReadOnly Accepted;
@@ -36,7 +38,7 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "controller.quorum.append.linger.ms" Int "25" [at_least 0] ReadOnly Accepted;
         "controller.quorum.auto.join.enable" Boolean "false" [any] ReadOnly Accepted;
         "controller.quorum.bootstrap.servers" List "" [host_ports] ReadOnly Honoured
-            "Controllers to ask first for a dynamic quorum: host:port entries.";
+            "Controllers to ask first for a dynamic quorum: host:port entries; only one, this node, is served.";
         "controller.quorum.election.backoff.max.ms" Int "1000" [at_least 0] ReadOnly Accepted;
         "controller.quorum.election.timeout.ms" Int "1000" [at_least 0] ReadOnly Accepted;
         "controller.quorum.fetch.max.bytes" Int "1048576" [at_least 1] ReadOnly Accepted;

@@ -5,13 +5,11 @@ use super::super::key::*;
 pub(super) const KEYS: &[ConfigKey] = topic_keys! {
     group "Logs and topics" {
         "cleanup.policy" List "delete" [distinct_of "compact" "delete" may_be_empty] Honoured from "log.cleanup.policy"
-            "What happens to old segments: delete, compact or both.";
-        "file.delete.delay.ms" Long "60000" [at_least 0] Honoured from "log.segment.delete.delay.ms"
-            "A segment's files go this long after the segment is deleted.";
+            "What happens to old segments: delete, compact or both. Nothing is compacted yet: compact only asks for keys and keeps segments.";
+        "file.delete.delay.ms" Long "60000" [at_least 0] Accepted from "log.segment.delete.delay.ms";
         "flush.messages" Long "9223372036854775807" [at_least 1] Honoured from "log.flush.interval.messages"
             "Records are synced to disk at the latest after this many; 1 syncs before every acknowledgement.";
-        "flush.ms" Long "9223372036854775807" [at_least 0] Honoured from "log.flush.interval.ms", "log.flush.scheduler.interval.ms"
-            "Records are synced to disk at the latest after this time.";
+        "flush.ms" Long "9223372036854775807" [at_least 0] Accepted from "log.flush.interval.ms", "log.flush.scheduler.interval.ms";
         "index.interval.bytes" Int "4096" [at_least 0] Honoured from "log.index.interval.bytes"
             "An index entry is made after this many bytes of records.";
         "internal.segment.bytes" Int null [any] Honoured (Internal)
@@ -25,8 +23,7 @@ pub(super) const KEYS: &[ConfigKey] = topic_keys! {
             "Whose timestamp a record carries: CreateTime, the producer's, or LogAppendTime, the broker's.";
         "min.insync.replicas" Int "1" [at_least 1] Honoured from "min.insync.replicas"
             "Produce requests with acks=all need this many replicas in sync.";
-        "preallocate" Boolean "false" [any] Honoured from "log.preallocate"
-            "Whether a segment's file takes its full size at once.";
+        "preallocate" Boolean "false" [any] Accepted from "log.preallocate";
         "retention.bytes" Long "-1" [any] Honoured from "log.retention.bytes"
             "A partition larger than this loses its oldest segments; -1 for no limit.";
         "retention.ms" Long "604800000" [at_least -1] Honoured from "log.retention.ms", "log.retention.minutes" Minutes, "log.retention.hours" Hours
@@ -35,8 +32,7 @@ pub(super) const KEYS: &[ConfigKey] = topic_keys! {
             "A segment is closed at this size.";
         "segment.index.bytes" Int "10485760" [at_least 4] Honoured from "log.index.size.max.bytes"
             "The size at which an index is full and its segment is closed.";
-        "segment.jitter.ms" Long "0" [at_least 0] Honoured from "log.roll.jitter.ms", "log.roll.jitter.hours" Hours
-            "At most this much is taken off segment.ms at random, so that segments don't close at once.";
+        "segment.jitter.ms" Long "0" [at_least 0] Accepted from "log.roll.jitter.ms", "log.roll.jitter.hours" Hours;
         "segment.ms" Long "604800000" [at_least 1] Honoured from "log.roll.ms", "log.roll.hours" Hours
             "A segment is closed at this age.";
         "unclean.leader.election.enable" Boolean "false" [any] Accepted from "unclean.leader.election.enable";
@@ -48,10 +44,14 @@ pub(super) const KEYS: &[ConfigKey] = topic_keys! {
         "min.compaction.lag.ms" Long "0" [at_least 0] Accepted from "log.cleaner.min.compaction.lag.ms";
     }
     group "Compression" {
-        "compression.gzip.level" Int "-1" [unset_or 1 9] Accepted from "compression.gzip.level";
-        "compression.lz4.level" Int "9" [between 1 17] Accepted from "compression.lz4.level";
-        "compression.type" String "producer" [one_of "uncompressed" "zstd" "lz4" "snappy" "gzip" "producer"] Accepted from "compression.type";
-        "compression.zstd.level" Int "3" [between -131072 22] Accepted from "compression.zstd.level";
+        "compression.gzip.level" Int "-1" [unset_or 1 9] Honoured from "compression.gzip.level"
+            "The level at which compression.type gzip compresses; -1 for its default.";
+        "compression.lz4.level" Int "9" [between 1 17] Honoured from "compression.lz4.level"
+            "The level at which compression.type lz4 compresses.";
+        "compression.type" String "producer" [one_of "uncompressed" "zstd" "lz4" "snappy" "gzip" "producer"] Honoured from "compression.type"
+            "How batches are stored; producer keeps what the producer chose.";
+        "compression.zstd.level" Int "3" [between -131072 22] Honoured from "compression.zstd.level"
+            "The level at which compression.type zstd compresses.";
     }
     group "Replication" {
         "follower.replication.throttled.replicas" List "" [throttled_replicas] Accepted;

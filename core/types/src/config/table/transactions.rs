@@ -6,13 +6,11 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
     group "Producers and transactions" {
         "add.partitions.to.txn.retry.backoff.max.ms" Int "100" [at_least 0] ReadOnly Accepted;
         "add.partitions.to.txn.retry.backoff.ms" Int "20" [at_least 1] ReadOnly Accepted;
-        "producer.id.expiration.check.interval.ms" Int "600000" [at_least 1] ReadOnly Honoured (Internal)
-            "How often forgotten producers are looked for.";
+        "producer.id.expiration.check.interval.ms" Int "600000" [at_least 1] ReadOnly Accepted (Internal);
         "producer.id.expiration.ms" Int "86400000" [at_least 1] ClusterWide Honoured
             "An idempotent producer is forgotten this long after its last record.";
         "transaction.abort.timed.out.transaction.cleanup.interval.ms" Int "10000" [at_least 1] ReadOnly Accepted;
-        "transaction.max.timeout.ms" Int "900000" [at_least 1] ReadOnly Honoured
-            "The longest transaction timeout a producer may ask for.";
+        "transaction.max.timeout.ms" Int "900000" [at_least 1] ReadOnly Accepted;
         "transaction.partition.verification.enable" Boolean "true" [any] ClusterWide Accepted;
         "transaction.remove.expired.transaction.cleanup.interval.ms" Int "3600000" [at_least 1] ReadOnly Accepted;
         "transaction.state.log.load.buffer.size" Int "5242880" [at_least 1] ReadOnly Accepted;
