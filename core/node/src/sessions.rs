@@ -336,4 +336,101 @@ mod tests {
         assert!(open(&sessions, &[0], EVICT_AFTER_NANOS + 1).is_some());
         assert_eq!(lock(&sessions.inner).sessions.len(), 1);
     }
+
+    #[test]
+    fn a_session_without_partitions_ends() {
+        // Kafka class FetchManager: what is left is an answer without a session.
+        let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
+        let id = lock(&open(&sessions, &[0, 1], 0).unwrap()).id();
+        let forget = |epoch, forgotten: &[i32]| SessionRequest {
+            forgotten: forgotten.iter().map(|p| key(*p)).collect(),
+            ..request(id, epoch, &[])
+        };
+        assert!(matches!(
+            sessions.context(forget(1, &[0, 7]), Mono(0)),
+            Ok(Context::Session { full: false, .. })
+        ));
+        assert!(matches!(
+            sessions.context(forget(2, &[1]), Mono(0)),
+            Ok(Context::Sessionless(wants)) if wants.is_empty()
+        ));
+        assert!(matches!(
+            sessions.context(forget(3, &[]), Mono(0)),
+            Err(ErrorCode::FetchSessionIdNotFound)
+        ));
+    }
+
+    #[test]
+    fn a_larger_session_takes_the_place_of_a_smaller_one_that_is_old() {
+        // Kafka class FetchSessionCacheShard: by size once it is older than the eviction time, however busy it is.
+        let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
+        let small = lock(&open(&sessions, &[0], 0).unwrap()).id();
+        let large = lock(&open(&sessions, &[0, 1, 2], 0).unwrap()).id();
+        let busy = EVICT_AFTER_NANOS;
+        for id in [small, large] {
+            assert!(sessions.context(request(id, 1, &[]), Mono(busy)).is_ok());
+        }
+        assert!(open(&sessions, &[0, 1], busy).is_none(), "not old yet");
+        assert!(open(&sessions, &[0], busy + 1).is_none(), "not larger");
+        assert!(open(&sessions, &[0, 1], busy + 1).is_some());
+        let left = |id, epoch| sessions.context(request(id, epoch, &[]), Mono(busy + 1)).is_ok();
+        assert_eq!((left(small, 2), left(large, 2)), (false, true));
+    }
+
+    #[test]
+    fn a_session_keeps_to_names_or_to_ids() {
+        let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
+        let id = lock(&open(&sessions, &[0], 0).unwrap()).id();
+        let by_id = SessionRequest {
+            by_id: true,
+            ..request(id, 1, &[])
+        };
+        assert!(matches!(
+            sessions.context(by_id, Mono(0)),
+            Err(ErrorCode::FetchSessionTopicIdError)
+        ));
+        assert!(
+            sessions.context(request(id, 1, &[]), Mono(0)).is_ok(),
+            "its epoch is as before"
+        );
+    }
+
+    #[test]
+    fn epochs_begin_again_at_one() {
+        let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
+        let session = open(&sessions, &[0], 0).unwrap();
+        let id = lock(&session).id();
+        lock(&session).epoch = i32::MAX;
+        assert!(sessions.context(request(id, i32::MAX, &[]), Mono(0)).is_ok());
+        assert!(sessions.context(request(id, 1, &[]), Mono(0)).is_ok());
+    }
+
+    #[test]
+    fn a_full_request_ends_the_session_it_names() {
+        let sessions = Sessions::new(1, Rng::from_number(1, "sessions"));
+        let id = lock(&open(&sessions, &[0], 0).unwrap()).id();
+        // The only place is free again for the session that this request asks for.
+        let Ok(Context::Session { session, full: true }) = sessions.context(request(id, 0, &[0, 1]), Mono(0))
+        else {
+            panic!("no session")
+        };
+        assert_ne!(lock(&session).id(), id);
+        assert!(sessions.context(request(id, 1, &[]), Mono(0)).is_err());
+    }
+
+    #[test]
+    fn an_error_is_told_each_time_and_what_follows_is_news() {
+        let sessions = Sessions::new(2, Rng::from_number(1, "sessions"));
+        let session = open(&sessions, &[0], 0).unwrap();
+        let mut session = lock(&session);
+        let told = Told {
+            high_watermark: 5,
+            log_start: 0,
+        };
+        assert!(session.answer(&key(0), told, false, false));
+        assert!(session.answer(&key(0), told, false, true));
+        assert!(session.answer(&key(0), told, false, true));
+        assert!(session.answer(&key(0), told, false, false));
+        assert!(!session.answer(&key(0), told, false, false));
+    }
 }

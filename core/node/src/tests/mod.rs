@@ -2,4 +2,5 @@
 
 mod configs;
 mod connections;
+mod partitions;
 mod protocol;
