@@ -88,6 +88,8 @@ struct Unflushed {
 struct State {
     /// The writer, while nobody works; `None` while somebody does, and for good once closed.
     writer: Option<LogWriter>,
+    /// Whether the writer was given away: jobs that come now are refused by being dropped.
+    closed: bool,
     jobs: VecDeque<Job>,
     config: Arc<TopicConfig>,
     /// By offset.
@@ -130,6 +132,7 @@ impl Partition {
         });
         let state = State {
             writer: Some(writer),
+            closed: false,
             jobs: VecDeque::new(),
             config,
             unflushed: VecDeque::new(),
@@ -216,6 +219,9 @@ impl Partition {
 
     fn enqueue(self: &Arc<Self>, job: Job) {
         let mut state = self.lock();
+        if state.closed {
+            return;
+        }
         state.jobs.push_back(job);
         let Some(writer) = state.writer.take() else { return };
         drop(state);
@@ -253,7 +259,10 @@ impl Partition {
                 Job::Flushed { upto } => self.do_flushed(&mut writer, upto),
                 Job::Close { reply } => {
                     // The jobs behind are dropped, which refuses them.
-                    let rest = std::mem::take(&mut self.lock().jobs);
+                    let mut state = self.lock();
+                    state.closed = true;
+                    let rest = std::mem::take(&mut state.jobs);
+                    drop(state);
                     drop(rest);
                     self.waiters.wake_all();
                     let _ = reply.send(writer);
