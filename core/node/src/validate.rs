@@ -8,8 +8,8 @@ use ottla_log::BatchMeta;
 use ottla_types::config::{CompressionType, TimestampType as TopicTimestamps, TopicConfig};
 use ottla_types::{ErrorCode, Time};
 use ottla_wire::records::{
-    BatchBuilder, BatchHeader, BatchOptions, BatchRef, BatchSummary, Codec, Compressor, Decompressor,
-    InvalidBatch, Limits, Rules, TimestampType, patch, validate_for_append,
+    BatchBuilder, BatchError, BatchHeader, BatchOptions, BatchRef, BatchSummary, Codec, Compressor,
+    Decompressor, InvalidBatch, Limits, Rules, TimestampType, patch, validate_for_append,
 };
 
 use crate::partition::Refused;
@@ -35,8 +35,12 @@ impl Scratch {
     }
 }
 
-/// Checks a batch from a producer and says what the log needs to know of it.
+/// The first version of Produce whose batches may be compressed with zstd (KIP-110).
+const ZSTD_SINCE: i16 = 7;
+
+/// Checks a batch from a producer, sent in this version of Produce, and says what the log needs to know of it.
 pub fn produced(
+    version: i16,
     bytes: &mut BytesMut,
     config: &TopicConfig,
     now: Time,
@@ -44,12 +48,22 @@ pub fn produced(
     scratch: &Scratch,
 ) -> Result<BatchMeta, Refused> {
     let limit = usize::try_from(config.max_message_bytes).unwrap_or(0);
-    let batch = BatchRef::first(bytes).map_err(|e| invalid(&e.into()))?;
+    let batch = BatchRef::first(bytes).map_err(|error| match error {
+        // Kafka finds no batch in what does not hold a whole one (Kafka class ProduceRequest).
+        BatchError::Truncated { .. } => Refused::because(ErrorCode::InvalidRecord, error),
+        error => invalid(&error.into()),
+    })?;
     if batch.size_in_bytes() < bytes.len() {
         // Kafka takes one batch a partition since Produce 3.
         return Err(Refused::because(
             ErrorCode::InvalidRecord,
             "a produce request carries one batch for each partition",
+        ));
+    }
+    if version < ZSTD_SINCE && batch.header().attributes.codec() == Ok(Codec::Zstd) {
+        return Err(Refused::because(
+            ErrorCode::UnsupportedCompressionType,
+            "zstd may be used from version 7 of Produce",
         ));
     }
     if batch.size_in_bytes() > limit {

@@ -29,6 +29,7 @@ pub struct Head {
 }
 
 struct Body {
+    version: i16,
     acks: i16,
     transactional: bool,
     topics: Vec<TopicPart>,
@@ -87,6 +88,7 @@ impl Body {
                 .collect(),
         });
         Ok(Body {
+            version: request.version,
             acks: message.acks,
             transactional: message.transactional_id.is_some(),
             topics: topics.collect(),
@@ -176,6 +178,7 @@ fn accept(
         return Err(Refused::code(ErrorCode::NotEnoughReplicas));
     }
     let meta = validate::produced(
+        body.version,
         &mut batch,
         &config,
         node.env.clock.wall(),
