@@ -59,6 +59,7 @@ pub struct Session {
     by_id: bool,
     slots: BTreeMap<FetchKey, Slot>,
     order: Vec<FetchKey>,
+    created: Mono,
     used: Mono,
 }
 
@@ -120,7 +121,8 @@ impl Sessions {
                 if request.id != 0 {
                     inner.sessions.remove(&request.id);
                 }
-                if request.epoch == -1 || request.partitions.is_empty() || !self.has_room(&mut inner, now) {
+                let size = request.partitions.len();
+                if request.epoch == -1 || size == 0 || !self.has_room(&mut inner, size, now) {
                     return Ok(Context::Sessionless(request.partitions));
                 }
                 let session = inner.create(request, now);
@@ -132,23 +134,36 @@ impl Sessions {
                     .get(&request.id)
                     .cloned()
                     .ok_or(ErrorCode::FetchSessionIdNotFound)?;
-                lock(&session).update(epoch, request, now)?;
+                let mut held = lock(&session);
+                held.update(epoch, request, now)?;
+                if held.slots.is_empty() {
+                    inner.sessions.remove(&held.id);
+                    return Ok(Context::Sessionless(Vec::new()));
+                }
+                drop(held);
                 Ok(Context::Session { session, full: false })
             }
         }
     }
 
-    fn has_room(&self, inner: &mut Inner, now: Mono) -> bool {
+    /// Makes room for a session of `size` partitions: takes the place of one that was not used for long, else of a smaller
+    /// one that is not new (Kafka class `FetchSessionCacheShard`).
+    fn has_room(&self, inner: &mut Inner, size: usize, now: Mono) -> bool {
         if inner.sessions.len() < self.slots {
             return true;
         }
-        let oldest = inner.sessions.iter().map(|(id, s)| (lock(s).used, *id)).min();
-        match oldest {
-            Some((used, id)) if now.0.saturating_sub(used.0) > EVICT_AFTER_NANOS => {
-                inner.sessions.remove(&id).is_some()
-            }
-            _ => false,
-        }
+        let is_old = |since: Mono| now.0.saturating_sub(since.0) > EVICT_AFTER_NANOS;
+        let all = || inner.sessions.iter().map(|(id, session)| (*id, lock(session)));
+        let unused = all()
+            .min_by_key(|(id, session)| (session.used, *id))
+            .filter(|(_, session)| is_old(session.used));
+        let smaller = || {
+            all()
+                .filter(|(_, session)| is_old(session.created) && session.slots.len() < size)
+                .min_by_key(|(id, session)| (session.slots.len(), *id))
+        };
+        let found = unused.map(|(id, _)| id).or_else(|| smaller().map(|(id, _)| id));
+        found.is_some_and(|id| inner.sessions.remove(&id).is_some())
     }
 }
 
@@ -166,6 +181,7 @@ impl Inner {
             by_id: request.by_id,
             slots: BTreeMap::new(),
             order: Vec::new(),
+            created: now,
             used: now,
         };
         session.apply(request.partitions, &request.forgotten);
