@@ -385,7 +385,15 @@ impl Connection {
 
 /// Lets all connections go on until nothing happens any more.
 pub fn run_all(connections: &mut [Connection]) {
-    while connections.iter_mut().fold(false, |any, c| c.run() || any) {}
+    loop {
+        let ran = connections
+            .iter_mut()
+            .filter_map(|c| c.run().then_some(()))
+            .count();
+        if ran == 0 {
+            return;
+        }
+    }
 }
 
 /// Bounds that no test runs into by accident.
