@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 
-use ottla_types::Uuid;
+use ottla_types::{ErrorCode, Uuid};
 
+use crate::Node;
 use crate::partition::Partition;
 
 /// Topics that Kafka's coordinators own; clients may not write them.
@@ -94,5 +95,38 @@ impl Topics {
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {
         self.0.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Node {
+    /// The partition that a request names, by its topic's id if there is one (Kafka's `ReplicaManager.getPartitionOrError`).
+    pub(crate) fn partition(&self, topic: &str, id: Uuid, index: i32) -> Result<Arc<Partition>, ErrorCode> {
+        let by_name = id.is_zero();
+        let found = if by_name {
+            self.topics.by_name(topic, index)
+        } else {
+            self.topics.by_id(id, index)
+        };
+        found.ok_or_else(|| {
+            // A new partition is opened before the metadata shows it, and a deleted one is closed after: what is shown and is
+            // not open could not be opened.
+            let image = self.image();
+            let found = if by_name {
+                image.topics().by_name(topic)
+            } else {
+                image.topics().by_id(id)
+            };
+            let Some(found) = found else {
+                return match by_name && !topic.is_empty() {
+                    true => ErrorCode::UnknownTopicOrPartition,
+                    false => ErrorCode::UnknownTopicId,
+                };
+            };
+            match found.partitions.get(&index) {
+                Some(partition) if partition.leader == self.node_id().0 => ErrorCode::KafkaStorageError,
+                Some(_) => ErrorCode::NotLeaderOrFollower,
+                None => ErrorCode::UnknownTopicOrPartition,
+            }
+        })
     }
 }

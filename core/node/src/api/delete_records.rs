@@ -43,10 +43,7 @@ async fn delete(node: &Node, topic: &str, wanted: &DeleteRecordsPartition) -> Re
     if crate::topics::is_internal(topic) {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let partition = node
-        .topics
-        .by_name(topic, wanted.partition_index)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = node.partition(topic, ottla_types::Uuid::ZERO, wanted.partition_index)?;
     let result = partition.delete_records(wanted.offset).await;
     result
         .unwrap_or(Err(crate::partition::Refused::code(

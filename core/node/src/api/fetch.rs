@@ -27,7 +27,6 @@ struct Terms {
     committed: bool,
     max_bytes: usize,
     min_bytes: usize,
-    by_id: bool,
 }
 
 /// What one read of a partition gives.
@@ -54,7 +53,6 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         committed: body.isolation_level == 1,
         max_bytes: positive(body.max_bytes).min(positive(broker.fetch_max_bytes())),
         min_bytes: positive(body.min_bytes),
-        by_id,
     };
     let deadline = node
         .env
@@ -82,7 +80,7 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
             break;
         }
         let waiter = FetchWaiter::new(terms.min_bytes - bytes);
-        let on = partitions(node, &wants, by_id);
+        let on = partitions(node, &wants);
         on.iter().for_each(|p| p.waiters.add(&waiter));
         // What came between the read and now would wake nobody: look once more before waiting.
         let again = read_all(node, &wants, &terms).await;
@@ -128,7 +126,7 @@ fn name_leaders<'a>(
         .iter_mut()
         .filter(|f| request.version >= 16 && wrong.contains(&f.data.error_code))
     {
-        let Ok(partition) = find(node, &f.key, true) else {
+        let Ok(partition) = node.partition(&f.key.topic, f.key.topic_id, f.key.partition) else {
             continue;
         };
         let id = node.node_id().0;
@@ -189,22 +187,10 @@ fn session_request(body: &FetchRequest<'_>, by_id: bool) -> SessionRequest {
     }
 }
 
-fn find(node: &Node, key: &FetchKey, by_id: bool) -> Result<Arc<Partition>, ErrorCode> {
-    if by_id {
-        node.topics
-            .by_id(key.topic_id, key.partition)
-            .ok_or(ErrorCode::UnknownTopicId)
-    } else {
-        node.topics
-            .by_name(&key.topic, key.partition)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)
-    }
-}
-
-fn partitions(node: &Node, wants: &[(FetchKey, FetchWant)], by_id: bool) -> Vec<Arc<Partition>> {
+fn partitions(node: &Node, wants: &[(FetchKey, FetchWant)]) -> Vec<Arc<Partition>> {
     wants
         .iter()
-        .filter_map(|(key, _)| find(node, key, by_id).ok())
+        .filter_map(|(key, _)| node.partition(&key.topic, key.topic_id, key.partition).ok())
         .collect()
 }
 
@@ -245,7 +231,7 @@ async fn read_one(
     left: usize,
     first: bool,
 ) -> Read {
-    let partition = match find(node, key, terms.by_id) {
+    let partition = match node.partition(&key.topic, key.topic_id, key.partition) {
         Ok(partition) => partition,
         Err(code) => return (failed(code), None),
     };

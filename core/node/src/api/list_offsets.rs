@@ -78,10 +78,7 @@ async fn lookup(
     if version < since || wanted.timestamp < EARLIEST_PENDING_UPLOAD {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    let partition = node
-        .topics
-        .by_name(topic, wanted.partition_index)
-        .ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    let partition = node.partition(topic, ottla_types::Uuid::ZERO, wanted.partition_index)?;
     partition.check_epoch(wanted.current_leader_epoch)?;
     let offsets = partition.reader().offsets();
     let limit = if committed {

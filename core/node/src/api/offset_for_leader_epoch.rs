@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ottla_rpc::Reply;
-use ottla_types::ErrorCode;
 use ottla_wire::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition,
 };
@@ -31,10 +30,7 @@ pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Rejec
 }
 
 fn answer(node: &Node, topic: &str, wanted: &OffsetForLeaderPartition) -> EpochEndOffset {
-    let found = node
-        .topics
-        .by_name(topic, wanted.partition)
-        .ok_or(ErrorCode::UnknownTopicOrPartition);
+    let found = node.partition(topic, ottla_types::Uuid::ZERO, wanted.partition);
     let found = found.and_then(|partition| {
         partition
             .check_epoch(wanted.current_leader_epoch)

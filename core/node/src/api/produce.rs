@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::Node;
 use crate::dispatch::{Reject, Request};
-use crate::partition::{Partition, Produced, Refused};
+use crate::partition::{Produced, Refused};
 use crate::validate;
 
 /// A produce request taken apart: what it wants, and where in the frame its batches lie.
@@ -159,16 +159,9 @@ fn accept(
     if !(-1..=1).contains(&body.acks) {
         return Err(Refused::code(ErrorCode::InvalidRequiredAcks));
     }
-    let partition: Arc<Partition> = if topic.id.is_zero() {
-        node.topics
-            .by_name(&topic.name, part.index)
-            .ok_or(ErrorCode::UnknownTopicOrPartition)
-    } else {
-        node.topics
-            .by_id(topic.id, part.index)
-            .ok_or(ErrorCode::UnknownTopicId)
-    }
-    .map_err(Refused::code)?;
+    let partition = node
+        .partition(&topic.name, topic.id, part.index)
+        .map_err(Refused::code)?;
     if partition.is_internal() {
         return Err(Refused::code(ErrorCode::InvalidTopicException));
     }

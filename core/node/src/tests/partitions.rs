@@ -371,3 +371,37 @@ fn a_producer_older_than_zstd_may_not_use_it() {
         assert_eq!(answer.error_code, code.code(), "version {version}");
     }
 }
+
+#[test]
+fn a_partition_whose_log_cannot_be_opened_is_offline_and_the_others_serve() {
+    let world = World::new();
+    let node = world.start(&[]);
+    let id = world.create(&node, "t", 2, &[]);
+    assert_eq!(produced(&produce(&world, &node, 1, &plain(b"v"))).base_offset, 0);
+    world.run(async move { node.stop().await });
+    world.disk.crash();
+    assert!(world.disk.poke("/data/t-0/partition.metadata", 0, b"garbage"));
+    let node = world.start(&[]);
+    let offline = ErrorCode::KafkaStorageError.code();
+    assert_eq!(
+        produced(&produce(&world, &node, 1, &plain(b"v"))).error_code,
+        offline
+    );
+    for version in [12, 17] {
+        let answer = fetched(&fetch(&world, &node, version, id, 0, 1));
+        assert_eq!(answer.error_code, offline, "version {version}");
+    }
+    assert!(node.topics.by_id(id, 1).is_some());
+    assert_eq!(
+        node.partition("t", Uuid::ZERO, 2).err(),
+        Some(ErrorCode::UnknownTopicOrPartition)
+    );
+    assert_eq!(
+        node.partition("", id, 2).err(),
+        Some(ErrorCode::UnknownTopicOrPartition)
+    );
+    assert_eq!(
+        node.partition("", Uuid::ZERO, 0).err(),
+        Some(ErrorCode::UnknownTopicId)
+    );
+}

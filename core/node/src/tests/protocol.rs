@@ -81,7 +81,6 @@ fn named<'a>(name: &'a str, version: &'a str) -> ApiVersionsRequest<'a> {
     ApiVersionsRequest {
         client_software_name: name,
         client_software_version: version,
-        ..Default::default()
     }
 }
 
