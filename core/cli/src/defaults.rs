@@ -5,6 +5,11 @@ use std::collections::BTreeMap;
 /// The controller's listener, and where it listens if nothing else is said.
 const CONTROLLER: &str = "CONTROLLER";
 const CONTROLLER_ADDRESS: &str = "127.0.0.1:9093";
+/// The clients' port, and where HTTP is served beside it.
+const CLIENTS_PORT: &str = ":9092";
+const HTTP: &str = "http://127.0.0.1:9644";
+/// Beside another clients' port: a second node on this machine must not fail over a port that nobody asked for.
+const HTTP_ANYWHERE: &str = "http://127.0.0.1:0";
 
 /// One node for one machine.
 pub fn single_node() -> BTreeMap<String, String> {
@@ -34,7 +39,7 @@ pub fn single_node() -> BTreeMap<String, String> {
 }
 
 /// Completes [`single_node`] after overrides: a controller listener if `listeners` lost it, and this node as the only voter
-/// where it listens, unless the voters were given.
+/// where it listens, unless the voters were given; and HTTP on this machine's own address.
 pub fn complete(given: &mut BTreeMap<String, String>) {
     let get = |given: &BTreeMap<String, String>, key: &str| given.get(key).cloned().unwrap_or_default();
     let ours = get(given, "controller.listener.names") == CONTROLLER;
@@ -50,6 +55,12 @@ pub fn complete(given: &mut BTreeMap<String, String>) {
         let address = address.unwrap_or(CONTROLLER_ADDRESS);
         let voters = format!("{}@{address}", get(given, "node.id"));
         given.insert("controller.quorum.voters".into(), voters);
+    }
+    if !given.contains_key("ottla.http.listeners") {
+        let listeners = get(given, "listeners");
+        let usual = listeners.split(',').any(|l| l.trim().ends_with(CLIENTS_PORT));
+        let http = if usual { HTTP } else { HTTP_ANYWHERE };
+        given.insert("ottla.http.listeners".into(), http.into());
     }
 }
 
@@ -114,6 +125,15 @@ mod tests {
         assert_eq!(ports, [19092, 9093]);
         let config = with(&[("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0")]);
         assert_eq!(config.quorum_voters()[0].port, 9093);
+    }
+
+    #[test]
+    fn http_stands_beside_the_usual_port_and_nowhere_fixed_beside_others() {
+        let http = |overrides: &[(&str, &str)]| with(overrides).http_listeners().to_vec();
+        assert_eq!(http(&[]), [("127.0.0.1".to_string(), 9644)]);
+        let other = ("listeners", "PLAINTEXT://127.0.0.1:19092");
+        assert_eq!(http(&[other]), [("127.0.0.1".to_string(), 0)]);
+        assert_eq!(http(&[("ottla.http.listeners", "off")]), []);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{DefaultValue, suggest};
 /// Something in a configuration that does not stop the server, but that a person should know.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Warning {
-    /// Kafka 4.3.1 has no such key.
+    /// Neither Kafka 4.3.1 nor Ottla has such a key.
     Unknown {
         /// The key.
         key: String,
@@ -376,6 +376,11 @@ impl BrokerConfig {
     /// Host and port of the controllers to ask first.
     pub fn quorum_bootstrap_servers(&self) -> &[(String, u16)] {
         &self.endpoints.bootstrap
+    }
+
+    /// Host and port of each HTTP listener; an empty host stands for every interface (`ottla.http.listeners`).
+    pub fn http_listeners(&self) -> &[(String, u16)] {
+        &self.endpoints.http
     }
 
     /// The data directories: `log.dirs`, else `log.dir`.

@@ -20,6 +20,7 @@ pub(super) struct Endpoints {
     pub(super) voters: Vec<Voter>,
     pub(super) bootstrap: Vec<(String, u16)>,
     pub(super) connection_overrides: Vec<(String, i32)>,
+    pub(super) http: Vec<(String, u16)>,
 }
 
 /// Reads the addresses and checks that they agree.
@@ -82,6 +83,9 @@ pub(super) fn read(effective: &BTreeMap<String, String>) -> Result<Endpoints, Ve
             .map_err(of_entry("controller.quorum.bootstrap.servers"))
             .map_err(one)?,
         connection_overrides: connection_overrides(effective).map_err(one)?,
+        http: http(&list("ottla.http.listeners"))
+            .map_err(of_entry("ottla.http.listeners"))
+            .map_err(one)?,
     };
     let node_id = value_in(effective, "node.id").as_i32().unwrap_or(-1);
     let mut errors = disagreements(&endpoints, node_id);
@@ -91,6 +95,33 @@ pub(super) fn read(effective: &BTreeMap<String, String>) -> Result<Endpoints, Ve
     } else {
         Err(errors)
     }
+}
+
+/// `ottla.http.listeners`: `http://host:port` entries as Kafka Connect writes its `listeners`, or `off`.
+fn http(entries: &[String]) -> Result<Vec<(String, u16)>, String> {
+    if let [only] = entries
+        && only.eq_ignore_ascii_case("off")
+    {
+        return Ok(Vec::new());
+    }
+    let read = |entry: &String| {
+        let form = || format!("`{entry}` is not of the form http://host:port, and not off");
+        let (scheme, address) = entry.split_once("://").ok_or_else(form)?;
+        if scheme.eq_ignore_ascii_case("https") {
+            return Err(format!("`{entry}`: TLS is not served here; write http://"));
+        }
+        let address = Some(address).filter(|_| scheme.eq_ignore_ascii_case("http"));
+        let (host, port) = address.and_then(|a| a.rsplit_once(':')).ok_or_else(form)?;
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        if !is_host(bare.unwrap_or(host)) || bare.is_none() && host.contains(':') {
+            return Err(form());
+        }
+        let port = port
+            .parse()
+            .map_err(|_| format!("`{entry}`: a port is a number from 0 to 65535"))?;
+        Ok((bare.unwrap_or(host).to_string(), port))
+    };
+    entries.iter().map(read).collect()
 }
 
 /// `listener.security.protocol.map`. As long as nobody sets it, a controller listener of another name counts as `PLAINTEXT`.

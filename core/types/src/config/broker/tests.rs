@@ -167,6 +167,39 @@ fn addresses_are_read() {
 }
 
 #[test]
+fn http_is_served_where_the_key_says_and_nowhere_else() {
+    let at = |value: &str| {
+        config(&format!("ottla.http.listeners={value}"))
+            .http_listeners()
+            .to_vec()
+    };
+    assert_eq!(
+        config("").http_listeners(),
+        [],
+        "a Kafka's file opens no other port"
+    );
+    for nowhere in ["", "off", "OFF"] {
+        assert_eq!(at(nowhere), []);
+    }
+    let two = [("::1".to_string(), 9644), (String::new(), 0)];
+    assert_eq!(at("http://[::1]:9644, HTTP://:0"), two);
+    for (value, why) in [
+        ("localhost:9644", "not of the form http://host:port"),
+        ("off,http://:1", "not of the form"),
+        ("http://::1:9644", "not of the form"),
+        ("http://a/b:9644", "not of the form"),
+        ("http://a:65536", "a port is a number"),
+        ("https://a:9644", "write http://"),
+    ] {
+        let error = errors(&format!("ottla.http.listeners={value}"));
+        assert!(
+            error.contains("ottla.http.listeners") && error.contains(why),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn getters_follow_files_and_dynamic_settings() {
     let c = config("num.partitions=4;max.connections.per.ip.overrides=127.0.0.1:5,::1:6;broker.rack=r1");
     assert_eq!(
