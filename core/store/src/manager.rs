@@ -49,6 +49,8 @@ pub struct Directory {
     pub id: Uuid,
     /// Whether it is in use; an offline one stays so until the node restarts.
     pub online: bool,
+    /// Why it is offline, if it is.
+    pub offline: Option<Arc<str>>,
 }
 
 /// All log directories of one node.
@@ -126,10 +128,14 @@ impl LogManager {
 
     /// The directories.
     pub fn directories(&self) -> Vec<Directory> {
-        let show = |d: &Arc<LogDir>| Directory {
-            path: d.path.clone(),
-            id: d.id,
-            online: d.check().is_ok(),
+        let show = |d: &Arc<LogDir>| {
+            let offline = d.check().err().map(|error| error.reason);
+            Directory {
+                path: d.path.clone(),
+                id: d.id,
+                online: offline.is_none(),
+                offline,
+            }
         };
         self.dirs.iter().map(show).collect()
     }

@@ -46,7 +46,10 @@ fn a_failed_sync_takes_the_directory_offline_for_good() {
         Err(AppendError::Storage(_))
     ));
     assert_eq!(writer.reader().offsets().recovery_point, 0);
-    assert!(!manager.directories()[0].online);
+    let directory = &manager.directories()[0];
+    assert!(!directory.online);
+    let reason = directory.offline.as_deref().unwrap_or_default();
+    assert!(reason.contains("input/output error"), "{reason}");
     assert!(run(manager.close(vec![writer], 1)).is_err());
     drop(manager);
     assert!(!world.open().was_clean());
