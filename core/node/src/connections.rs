@@ -50,6 +50,11 @@ impl Connections {
         }
     }
 
+    /// How many are open.
+    pub fn count(&self) -> usize {
+        self.lock().tasks.len()
+    }
+
     /// Ends all of them.
     pub fn cancel(&self) {
         let tasks = std::mem::take(&mut self.lock().tasks);
@@ -180,7 +185,11 @@ impl Node {
         {
             let address = format!("{}:{}", listener.host, listener.port);
             let open = self.env.net.listen(&listener.host, listener.port).await;
-            let open = open.map_err(|error| StartError::Listen { address, error })?;
+            let open = open.map_err(|error| StartError::Listen {
+                address,
+                key: "listeners",
+                error,
+            })?;
             self.listens(&listener.name, open.local_addr());
             let accept = self.clone().accept(open, listener.name.as_str().into());
             self.keep(self.env.tasks.spawn("listener", Box::pin(accept)));

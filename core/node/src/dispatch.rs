@@ -100,17 +100,22 @@ impl Service for Dispatcher {
 }
 
 async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut) -> (Reply, Option<BytesMut>) {
-    let started = node.env.clock.now();
+    let (started, received) = (node.env.clock.now(), frame.len());
     let (api, result, frame) = route(&node, &peer, frame).await;
     let reply = result.unwrap_or_else(Reply::Close);
     if let Some(api) = api {
         let sent = match &reply {
-            Reply::Bytes(bytes) => bytes.len(),
-            Reply::Parts(parts) => parts.iter().map(Part::len).sum(),
-            Reply::Nothing | Reply::Close(_) => 0,
+            Reply::Bytes(bytes) => Some(bytes.len()),
+            Reply::Parts(parts) => Some(parts.iter().map(Part::len).sum()),
+            Reply::Nothing => Some(0),
+            Reply::Close(_) => None,
         };
-        node.metrics
-            .request(api, node.env.clock.now().since(started), sent);
+        match sent {
+            Some(sent) => node
+                .metrics
+                .served(api, node.env.clock.now().since(started), received, sent),
+            None => node.metrics.rejected(api),
+        }
     }
     (reply, frame)
 }

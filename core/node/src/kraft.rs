@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use ottla_io::{Env, OpenOptions, write_all_at};
 use ottla_log::{AppendInfo, Appended, BatchMeta, Origin};
 use ottla_metadata::Records;
-use ottla_store::{LogManager, LogWriter, Upto};
+use ottla_store::{LogManager, LogReader, LogWriter, Upto};
 use ottla_types::config::BrokerConfig;
 use ottla_types::{Epoch, NodeId, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::control_records::leader_change_message::{LeaderChangeMessage, Voter};
@@ -73,6 +73,11 @@ impl MetadataLog {
     /// The offset that the next record will get.
     pub fn next_offset(&self) -> Offset {
         self.writer.reader().offsets().end
+    }
+
+    /// For reading; clones share the log.
+    pub fn reader(&self) -> LogReader {
+        self.writer.reader()
     }
 
     /// Appends records as one batch and makes them durable: they are committed. Returns the offset of the first.

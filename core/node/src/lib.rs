@@ -5,6 +5,7 @@
 //! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
 //! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
 //! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to.
+//! - `http/`, `metrics/`, `health.rs`: `/metrics` and `/v1/ready`.
 //!
 //! The only source of state at start is the replay of `__cluster_metadata-0`.
 
@@ -15,6 +16,8 @@ mod dispatch;
 mod errors;
 mod features;
 mod format;
+mod health;
+mod http;
 mod kraft;
 mod log_config;
 mod metrics;
@@ -34,5 +37,6 @@ mod waiters;
 
 pub use api::{SERVED, announced, served};
 pub use format::format;
+pub use health::{Readiness, Reason};
 pub use node::Node;
 pub use start::{StartError, random_uuid};

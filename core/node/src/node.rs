@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ottla_io::{Env, Task};
 use ottla_metadata::{Changes, ConfigResource, MetadataImage};
-use ottla_store::LogManager;
+use ottla_store::{Directory, LogManager, LogReader};
 use ottla_types::config::{BrokerConfig, TopicConfig};
 use ottla_types::event::BrokerState;
 use ottla_types::{Event, NodeId, Offset, TopicPartition, Uuid};
@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 
 use crate::connections::Connections;
 use crate::controller::Controller;
+use crate::health::Health;
+use crate::http;
 use crate::log_config::log_config;
 use crate::metrics::Metrics;
 use crate::partition::Partition;
@@ -32,12 +34,15 @@ pub struct Node {
     pub(crate) producer_ids: ProducerIds,
     pub(crate) controller: Controller,
     pub(crate) metrics: Metrics,
+    pub(crate) health: Arc<Health>,
     pub(crate) scratch: Scratch,
     broker: Mutex<Arc<BrokerConfig>>,
     image: Mutex<Arc<MetadataImage>>,
     manager: LogManager,
+    metadata_log: LogReader,
     broker_epoch: i64,
     addresses: Mutex<Vec<(String, SocketAddr)>>,
+    http: Mutex<Vec<(SocketAddr, Task)>>,
     tasks: Mutex<Vec<Task>>,
     pub(crate) connections: Connections,
     failed: OnceLock<String>,
@@ -51,6 +56,7 @@ impl Node {
         let opened = start::open(&env, &config).await?;
         let rng = env.entropy.stream("controller");
         let image = Arc::new(opened.loader.published().clone());
+        let metadata_log = opened.log.reader();
         let (controller, duty) = Controller::new(opened.log, opened.loader, rng);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
         let node = Arc::new(Node {
@@ -59,19 +65,25 @@ impl Node {
             producer_ids: ProducerIds::default(),
             controller,
             metrics: Metrics::new(),
+            health: Arc::new(Health::new()),
             scratch: Scratch::default(),
             connections: Connections::new(&config),
             broker: Mutex::new(Arc::new(config)),
             image: Mutex::new(Arc::new(MetadataImage::default())),
             manager: opened.manager,
+            metadata_log,
             broker_epoch: opened.broker_epoch,
             addresses: Mutex::default(),
+            http: Mutex::default(),
             tasks: Mutex::default(),
             failed: OnceLock::new(),
             fail: Notify::new(),
             env,
         });
-        node.env.observe(|| Event::BrokerState(BrokerState::Recovery));
+        node.enter(BrokerState::Recovery);
+        // Before the logs, which may take long: a probe is to hear that this node starts.
+        let http = http::open(&node).await?;
+        lock(&node.http).extend(http);
         node.set_aside_strays(&image).await;
         let changes = Changes::between(&MetadataImage::default(), &image);
         node.apply(image, &changes).await;
@@ -82,13 +94,18 @@ impl Node {
         );
         node.listen().await?;
         node.keep_house();
-        node.env.observe(|| Event::BrokerState(BrokerState::Running));
+        node.enter(BrokerState::Running);
         Ok(node)
+    }
+
+    fn enter(&self, state: BrokerState) {
+        self.health.enter(state);
+        self.env.observe(|| Event::BrokerState(state));
     }
 
     /// Stops cleanly: no more requests, every log flushed and closed, the clean-shutdown marker last.
     pub async fn stop(&self) {
-        self.env.observe(|| Event::BrokerState(BrokerState::ShuttingDown));
+        self.enter(BrokerState::ShuttingDown);
         // Listeners and housekeeping first, so that nothing new begins; the controller ends by itself when told to.
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.iter().skip(1).for_each(Task::cancel);
@@ -101,7 +118,9 @@ impl Node {
         if let Err(error) = self.manager.close(writers, self.broker_epoch).await {
             tracing::error!(%error, "the logs could not be closed cleanly; the next start will check them");
         }
-        self.env.observe(|| Event::BrokerState(BrokerState::NotRunning));
+        self.enter(BrokerState::NotRunning);
+        // Last, so that a probe hears of the stop while logs are closed.
+        lock(&self.http).drain(..).for_each(|(_, task)| task.cancel());
     }
 
     /// Returns, with the reason, when the node can't go on: an invariant broke, or the metadata log can't be written.
@@ -136,9 +155,33 @@ impl Node {
         lock(&self.addresses).clone()
     }
 
-    /// Whether it serves and all its log directories are usable (`/v1/ready`).
-    pub fn ready(&self) -> bool {
-        self.failed.get().is_none() && self.manager.directories().iter().all(|dir| dir.online)
+    /// Where `/metrics` and `/v1/ready` are served.
+    pub fn http_addresses(&self) -> Vec<SocketAddr> {
+        lock(&self.http).iter().map(|(address, _)| *address).collect()
+    }
+
+    /// Why the node can't go on, if so.
+    pub(crate) fn failure(&self) -> Option<&str> {
+        self.failed.get().map(String::as_str)
+    }
+
+    /// Whether the metadata knows this incarnation of the broker, unfenced.
+    pub(crate) fn is_registered(&self) -> bool {
+        let image = self.image();
+        let broker = image.cluster().broker(self.node_id().0);
+        broker.is_some_and(|b| b.epoch == self.broker_epoch && !b.fenced)
+    }
+
+    pub(crate) fn directories(&self) -> Vec<Directory> {
+        self.manager.directories()
+    }
+
+    pub(crate) fn metadata_log(&self) -> &LogReader {
+        &self.metadata_log
+    }
+
+    pub(crate) fn connection_count(&self) -> usize {
+        self.connections.count()
     }
 
     /// The cluster's id.
@@ -210,6 +253,7 @@ impl Node {
             for partition in self.topics.remove(topic.id) {
                 self.delete(&partition).await;
             }
+            self.metrics.remove_topic(topic.id);
         }
     }
 
@@ -225,15 +269,7 @@ impl Node {
                     tracing::error!(partition = %name, %error, "the partition is offline");
                     return;
                 }
-                let partition = Partition::new(
-                    Arc::downgrade(self),
-                    self.env.clone(),
-                    name,
-                    id,
-                    epoch,
-                    writer,
-                    config,
-                );
+                let partition = Partition::new(self, name, id, epoch, writer, config);
                 self.topics.insert(partition);
             }
             // The partition has no leader here until its directory is mended; the others serve.

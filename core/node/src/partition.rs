@@ -14,6 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::Node;
 use crate::errors;
+use crate::health::Health;
+use crate::metrics::TopicMetrics;
 use crate::waiters::Waiters;
 
 /// An append that succeeded.
@@ -105,6 +107,9 @@ pub struct Partition {
     pub topic_id: Uuid,
     /// Fetches that wait for it.
     pub waiters: Waiters,
+    /// Its topic's counters.
+    pub metrics: Arc<TopicMetrics>,
+    health: Arc<Health>,
     epoch: Epoch,
     reader: LogReader,
     state: Mutex<State>,
@@ -115,15 +120,14 @@ pub struct Partition {
 impl Partition {
     /// Takes over a loaded or new log.
     pub fn new(
-        node: Weak<Node>,
-        env: Env,
+        node: &Arc<Node>,
         id: TopicPartition,
         topic_id: Uuid,
         epoch: Epoch,
         mut writer: LogWriter,
         config: Arc<TopicConfig>,
     ) -> Arc<Self> {
-        let reader = writer.reader();
+        let (reader, env) = (writer.reader(), node.env.clone());
         // The only replica: everything in its log is replicated as widely as it will ever be.
         writer.set_high_watermark(reader.offsets().end);
         env.observe(|| Event::BecameLeader {
@@ -139,14 +143,17 @@ impl Partition {
             flushing: false,
         };
         let (waiters, state) = (Waiters::default(), Mutex::new(state));
+        let metrics = node.metrics.topic(topic_id, &id.topic);
         Arc::new(Partition {
             id,
             topic_id,
             waiters,
+            metrics,
+            health: node.health.clone(),
             epoch,
             reader,
             state,
-            node,
+            node: Arc::downgrade(node),
             env,
         })
     }
@@ -287,12 +294,19 @@ impl Partition {
                 match &error {
                     AppendError::Violation(violation) => self.stop_node(&violation.to_string()),
                     AppendError::Storage(_) => self.directory_failed(),
+                    AppendError::DiskFull { .. } => {
+                        self.health
+                            .disk_full(self.reader.directory(), self.env.clock.now());
+                    }
                     _ => {}
                 }
-                let _ = reply.send(Err(errors::append(&error)));
+                let refused = errors::append(&error);
+                self.metrics.produce_failed(refused.code);
+                let _ = reply.send(Err(refused));
                 return;
             }
         };
+        self.metrics.produced(size, meta.record_count);
         let start = self.reader.offsets().start;
         let (written, produced) = match append.appended {
             Appended::Written {

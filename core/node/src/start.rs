@@ -32,6 +32,8 @@ pub enum StartError {
     Listen {
         /// Host and port.
         address: String,
+        /// The configuration key that names it.
+        key: &'static str,
         /// Why.
         error: std::io::Error,
     },
@@ -53,10 +55,10 @@ impl std::fmt::Display for StartError {
             StartError::MetadataLog(reason) => {
                 write!(f, "the log of __cluster_metadata can't be used: {reason}")
             }
-            StartError::Listen { address, error } => {
+            StartError::Listen { address, key, error } => {
                 write!(
                     f,
-                    "{address} can't be listened on ({error}): stop what uses it, or change listeners"
+                    "{address} can't be listened on ({error}): stop what uses it, or change {key}"
                 )
             }
             StartError::Refused(error) => write!(f, "the controller refused this node: {error}"),

@@ -97,7 +97,9 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         on.iter().for_each(|p| p.waiters.remove(&waiter));
     }
     for f in &fetched {
-        node.metrics.fetched(&f.key.topic, f.len());
+        if let Some(from) = &f.from {
+            from.metrics.fetched(f.len(), f.data.error_code);
+        }
     }
     let (session, mut fetched) = select(&context, fetched);
     let image = node.image();
@@ -199,12 +201,17 @@ async fn read_all(node: &Node, wants: &[(FetchKey, FetchWant)], terms: &Terms) -
     let mut first = true;
     let mut all = Vec::with_capacity(wants.len());
     for (key, want) in wants {
-        let (mut data, records) = read_one(node, key, want, terms, left, first).await;
+        let found = node.partition(&key.topic, key.topic_id, key.partition);
+        let (mut data, records) = match &found {
+            Ok(partition) => read_one(partition, want, terms, left, first).await,
+            Err(code) => (failed(*code), None),
+        };
         data.partition_index = key.partition;
         let fetched = Fetched {
             key: key.clone(),
             data,
             records,
+            from: found.ok(),
         };
         left = left.saturating_sub(fetched.len());
         first &= fetched.len() == 0;
@@ -223,23 +230,12 @@ fn failed(code: ErrorCode) -> PartitionData<'static> {
 }
 
 /// Reads one partition. The first batch of the whole answer comes however large it is, so that a consumer always gets on.
-async fn read_one(
-    node: &Node,
-    key: &FetchKey,
-    want: &FetchWant,
-    terms: &Terms,
-    left: usize,
-    first: bool,
-) -> Read {
-    let partition = match node.partition(&key.topic, key.topic_id, key.partition) {
-        Ok(partition) => partition,
-        Err(code) => return (failed(code), None),
-    };
+async fn read_one(partition: &Partition, want: &FetchWant, terms: &Terms, left: usize, first: bool) -> Read {
     if let Err(code) = partition.check_epoch(want.current_epoch) {
         return (failed(code), None);
     }
     let reader = partition.reader();
-    if let Some(diverging) = diverges(&partition, want) {
+    if let Some(diverging) = diverges(partition, want) {
         let offsets = reader.offsets();
         let data = PartitionData {
             high_watermark: offsets.high_watermark,

@@ -1,6 +1,8 @@
 //! A Fetch answer as parts: the generated encoder writes the bytes around the records, the records themselves stay file ranges,
 //! which the stream sends without a copy. All bytes lie in one piece of memory, which the parts share.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ottla_rpc::{Part, Reply};
 use ottla_wire::framing::put_response_around;
@@ -9,6 +11,7 @@ use ottla_wire::messages::fetch_response::{
 };
 
 use crate::dispatch::{Reject, Request};
+use crate::partition::Partition;
 use crate::sessions::FetchKey;
 
 /// Bytes of an answer without its partitions, topic names included, at the usual lengths.
@@ -24,6 +27,8 @@ pub struct Fetched {
     pub data: PartitionData<'static>,
     /// The records, if there are any.
     pub records: Option<Part>,
+    /// Where it was read, if this node has it.
+    pub from: Option<Arc<Partition>>,
 }
 
 impl Fetched {
@@ -63,6 +68,7 @@ fn by_topic<'a>(
         key,
         data,
         records: part,
+        ..
     } in fetched
     {
         records.push(part.take());
@@ -184,6 +190,7 @@ mod tests {
                 ..Default::default()
             },
             records: (records > 0).then(|| Part::Bytes(vec![7; records].into())),
+            from: None,
         }
     }
 

@@ -165,6 +165,7 @@ fn accept(
     if partition.is_internal() {
         return Err(Refused::code(ErrorCode::InvalidTopicException));
     }
+    partition.metrics.produce_asked();
     let config = partition.config();
     if body.acks == -1 && config.min_insync_replicas > 1 {
         // One replica is in sync: this one.
@@ -177,9 +178,8 @@ fn accept(
         node.env.clock.wall(),
         body.transactional,
         &node.scratch,
-    )?;
-    node.metrics
-        .produced(&partition.id, batch.len(), meta.record_count);
+    )
+    .inspect_err(|refused| partition.metrics.produce_failed(refused.code))?;
     Ok(partition.append(batch, meta))
 }
 
