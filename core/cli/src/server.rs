@@ -75,7 +75,8 @@ async fn serve(
         .find(|(name, _)| !names.contains(name))
         .or(addresses.first());
     let address = client.map(|(_, address)| reachable(*address)).unwrap_or_default();
-    let ready = ready_line(&address, node.cluster_id(), id, &dirs);
+    let http = node.http_addresses().first().map(|address| reachable(*address));
+    let ready = ready_line(&address, node.cluster_id(), id, &dirs, http.as_deref());
     // Whoever started this may have closed its stdout; that is no reason to stop.
     let mut out = std::io::stdout();
     let _ = writeln!(out, "{ready}").and_then(|()| out.flush());
@@ -133,9 +134,10 @@ fn reachable(address: SocketAddr) -> String {
     }
 }
 
-fn ready_line(address: &str, cluster: &str, node: i32, dirs: &str) -> String {
+fn ready_line(address: &str, cluster: &str, node: i32, dirs: &str, http: Option<&str>) -> String {
+    let metrics = http.map_or_else(String::new, |http| format!(", metrics at http://{http}/metrics"));
     format!(
-        "ottla is ready at {address} (cluster {cluster}, node {node}, data in {dirs}); try: kcat -b {address} -L"
+        "ottla is ready at {address} (cluster {cluster}, node {node}, data in {dirs}{metrics}); try: kcat -b {address} -L"
     )
 }
 
@@ -156,11 +158,18 @@ mod tests {
 
     #[test]
     fn the_ready_line_is_one_line_with_a_next_step() {
-        let line = ready_line("127.0.0.1:9092", "abc", 1, "ottla-data");
-        assert_eq!(line.lines().count(), 1);
-        assert!(
-            line.contains("data in ottla-data") && line.ends_with("kcat -b 127.0.0.1:9092 -L"),
-            "{line}"
-        );
+        for http in [None, Some("127.0.0.1:9644")] {
+            let line = ready_line("127.0.0.1:9092", "abc", 1, "ottla-data", http);
+            assert_eq!(line.lines().count(), 1);
+            assert_eq!(
+                line.contains("http://127.0.0.1:9644/metrics"),
+                http.is_some(),
+                "{line}"
+            );
+            assert!(
+                line.contains("data in ottla-data") && line.ends_with("kcat -b 127.0.0.1:9092 -L"),
+                "{line}"
+            );
+        }
     }
 }
