@@ -2,9 +2,23 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
-use support::{Dir, run, signal, start, text};
+use support::{Dir, run, signal, start, start_with, text};
+
+/// Status and body of `http://address/path`.
+#[expect(clippy::disallowed_methods, reason = "a test on the real network")]
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.strip_prefix("HTTP/1.1 ").unwrap()[..3].parse().unwrap();
+    (status, body.to_string())
+}
 
 #[test]
 fn a_first_start_formats_and_signals_stop_it_cleanly() {
@@ -27,6 +41,68 @@ fn a_first_start_formats_and_signals_stop_it_cleanly() {
     assert_eq!(info.status.code(), Some(0));
     let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
     assert_eq!(info["state"], "formatted");
+}
+
+#[test]
+fn metrics_and_readiness_are_where_the_ready_line_says() {
+    let dir = Dir::new("http");
+    let (child, line) = start(&dir, 0);
+    let (_, rest) = line.split_once("metrics at http://").unwrap();
+    let (address, _) = rest.split_once("/metrics)").unwrap();
+    let (status, body) = get(address, "/v1/ready");
+    assert_eq!(status, 200, "{body}");
+    let ready: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&ready["ready"], &ready["state"]),
+        (&true.into(), &"RUNNING".into())
+    );
+    let (status, page) = get(address, "/metrics");
+    assert_eq!(status, 200);
+    assert!(
+        page.contains("\nkafka_server_kafkaserver_brokerstate 3\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains("\nkafka_log_log_size{topic=\"__cluster_metadata\",partition=\"0\"} "),
+        "{page}"
+    );
+    assert_eq!(get(address, "/").0, 404);
+    // A port that is taken is an error that names the key, not a node without metrics.
+    let other = Dir::new("http-taken");
+    let taken = format!("ottla.http.listeners=http://{address}");
+    let listeners = "listeners=PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0";
+    let arguments = [
+        "server",
+        "--data-dir",
+        other.path(),
+        "--override",
+        listeners,
+        "--override",
+        &taken,
+    ];
+    let second = run(&arguments);
+    assert_eq!(second.status.code(), Some(1));
+    let error = text(&second.stderr);
+    assert!(
+        error.contains(address) && error.contains("change ottla.http.listeners"),
+        "{error}"
+    );
+    signal(&child, "-TERM");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains(&format!("http://{address} serves /metrics and /v1/ready")));
+}
+
+#[test]
+fn http_can_be_off() {
+    let dir = Dir::new("http-off");
+    let (child, line) = start_with(&dir, 0, &["--override", "ottla.http.listeners=off"]);
+    assert!(
+        line.starts_with("ottla is ready at") && !line.contains("metrics"),
+        "{line}"
+    );
+    signal(&child, "-TERM");
+    assert!(child.wait_with_output().unwrap().status.success());
 }
 
 #[test]

@@ -55,9 +55,15 @@ pub fn text(bytes: &[u8]) -> &str {
 
 /// A server on this port, or one that the system chooses (0), and its ready line.
 pub fn start(dir: &Dir, port: u16) -> (Child, String) {
+    start_with(dir, port, &[])
+}
+
+/// The same with more arguments.
+pub fn start_with(dir: &Dir, port: u16, more: &[&str]) -> (Child, String) {
     let listeners = format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:0");
     let mut command = ottla(&["server", "--data-dir", dir.path(), "--override", &listeners]);
     let mut child = command
+        .args(more)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
