@@ -22,14 +22,14 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 try:
-    from checks import acks, admin, badinput, crash, disk, matrix, ottla_cli, retention
+    from checks import acks, admin, badinput, crash, disk, matrix, observe, ottla_cli, retention
     from clients import java, ottla
 except ImportError as error:
     sys.exit(f"conformance: {error}; run setup.sh first")
 from report import Report
 from server import Server
 
-CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "retention", "crash"]
+CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "crash"]
 LEAST = 50_000
 """Records that a whole run must have sent and read back."""
 
@@ -60,6 +60,8 @@ def checks(report, bootstrap, only, server=None):
         ottla_cli.run(report, bootstrap)
     if "badinput" in only:
         badinput.run(report, bootstrap, server)
+    if "observe" in only and server is not None:
+        observe.run(report, server)
     if "retention" in only:
         retention.run(report, bootstrap)
 

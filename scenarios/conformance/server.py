@@ -32,7 +32,7 @@ class Server:
     def __init__(self, binary, directory):
         self.binary, self.directory = Path(binary).resolve(), Path(directory)
         self.log = Path(f"{directory}.log")
-        self.port, self.controller = free_port(), free_port()
+        self.port, self.controller, self.http = free_port(), free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.process = None
 
@@ -40,6 +40,7 @@ class Server:
         """Starts the process and waits until its port accepts."""
         settings = dict(SETTINGS)
         settings["listeners"] = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}"
+        settings["ottla.http.listeners"] = f"http://127.0.0.1:{self.http}"
         settings["log.dirs"] = str(self.directory)
         command = [str(self.binary), "server"]
         for key, value in settings.items():
