@@ -1,4 +1,4 @@
-"""The server under test as a process of ours: started, killed, stopped, its directory kept between."""
+"""A server as a process of ours: started, killed, stopped, its directory kept between."""
 
 import os
 import signal
@@ -26,27 +26,28 @@ def free_port():
         return s.getsockname()[1]
 
 
-class Server:
-    """One `ottla server` on a directory; its output goes to `<directory>.log`."""
+class Process:
+    """A server on a data directory; its output goes to `<directory>.log`. `command` is for each kind of server to say."""
 
-    def __init__(self, binary, directory):
-        self.binary, self.directory = Path(binary).resolve(), Path(directory)
+    def __init__(self, directory):
+        self.directory = Path(directory)
         self.log = Path(f"{directory}.log")
         self.port, self.controller, self.http = free_port(), free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.process = None
 
+    def command(self):
+        """The command line."""
+        raise NotImplementedError
+
+    def launch(self):
+        """Starts the process and waits for nothing."""
+        with open(self.log, "ab") as out:
+            self.process = subprocess.Popen(self.command(), stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+
     def start(self, wait=60):
         """Starts the process and waits until its port accepts."""
-        settings = dict(SETTINGS)
-        settings["listeners"] = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}"
-        settings["ottla.http.listeners"] = f"http://127.0.0.1:{self.http}"
-        settings["log.dirs"] = str(self.directory)
-        command = [str(self.binary), "server"]
-        for key, value in settings.items():
-            command += ["--override", f"{key}={value}"]
-        with open(self.log, "ab") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        self.launch()
         begin = time.monotonic()
         while time.monotonic() - begin < wait:
             if self.process.poll() is not None:
@@ -95,3 +96,27 @@ class Server:
     def tail(self):
         """The end of the server's output."""
         return self.log.read_text(errors="replace")[-1500:] if self.log.exists() else ""
+
+
+class Server(Process):
+    """One `ottla server`: on a directory that it formats itself, or by another server's properties file as it is."""
+
+    def __init__(self, binary, directory, like=None):
+        super().__init__(directory)
+        self.binary, self.properties = Path(binary).resolve(), None
+        if like is not None:
+            self.port, self.controller, self.bootstrap = like.port, like.controller, like.bootstrap
+            self.properties = like.properties
+
+    def command(self):
+        """The built-in defaults and a few overrides, or the file alone."""
+        if self.properties is not None:
+            return [str(self.binary), "server", str(self.properties)]
+        settings = dict(SETTINGS)
+        settings["listeners"] = f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller}"
+        settings["ottla.http.listeners"] = f"http://127.0.0.1:{self.http}"
+        settings["log.dirs"] = str(self.directory)
+        command = [str(self.binary), "server"]
+        for key, value in settings.items():
+            command += ["--override", f"{key}={value}"]
+        return command

@@ -18,7 +18,7 @@ def _value(i):
     return b"%09d" % i + b"." * (i * 37 % 400)
 
 
-def _load(server, topic):
+def load(server, topic):
     """Produces until killed; returns the acknowledged records as offset -> number."""
     acked, stop, target = {}, threading.Event(), random.choice(TARGET)
     producer = Producer({
@@ -57,7 +57,7 @@ def _load(server, topic):
     return acked
 
 
-def _verify(report, bootstrap, acked):
+def verify(report, bootstrap, acked):
     got = confluent.read(bootstrap, TOPIC)
     report.count(sent=len(acked), read=len(got))
     assert [r.offset for r in got] == list(range(len(got))), "offsets have a gap"
@@ -85,15 +85,15 @@ def run(report, server):
     """Load, SIGKILL, dump, restart, read back, write more."""
     acked = {}
 
-    def load():
+    def produce():
         confluent.create(server.bootstrap, [TOPIC], {"segment.bytes": "1048576", "retention.ms": "-1"})
-        acked.update(_load(server, TOPIC))
+        acked.update(load(server, TOPIC))
         return f"{len(acked)} acknowledged before SIGKILL"
 
-    if not report.step("load until SIGKILL", load):
+    if not report.step("load until SIGKILL", produce):
         return
     report.step("kafka-dump-log after SIGKILL", lambda: disk.dump(server.directory, report.note))
     if not report.step("restart after SIGKILL", server.start):
         return
-    report.step("acknowledged records after SIGKILL", _verify, report, server.bootstrap, acked)
+    report.step("acknowledged records after SIGKILL", verify, report, server.bootstrap, acked)
     report.step("the recovered log goes on", _continue, report, server.bootstrap)

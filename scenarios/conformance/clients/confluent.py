@@ -3,7 +3,15 @@
 import logging
 import time
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from clients import MAX_MESSAGE, TIMEOUT
@@ -54,14 +62,16 @@ def produce(bootstrap, topic, codec, records, **options):
         raise AssertionError(f"{len(failed)} records refused, {left} unanswered; first: {failed[:1]}")
 
 
-def read(bootstrap, topic, start=0):
-    """Every record of partition 0, from `start` to the end."""
+def read(bootstrap, topic, start=OFFSET_BEGINNING, isolation="read_uncommitted"):
+    """Every record of partition 0, from `start` to the end (of what is stable, with `read_committed`)."""
     consumer = Consumer({
         "bootstrap.servers": bootstrap,
         "group.id": "never-joined",
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "check.crcs": True,
+        "isolation.level": isolation,
+        "fetch.wait.max.ms": 50,  # the end is known after one fetch that brought nothing
         "error_cb": _quiet,
         "logger": silent(),
     })
@@ -69,7 +79,7 @@ def read(bootstrap, topic, start=0):
     try:
         consumer.assign([TopicPartition(topic, 0, start)])
         while time.monotonic() < deadline:
-            for m in consumer.consume(1000, timeout=0.5):
+            for m in consumer.consume(1000, timeout=0.05):
                 if m.error() is None:
                     got.append(Record(m.key(), m.value(), m.headers() or [], m.timestamp()[1], offset=m.offset()))
                 elif m.error().code() == KafkaError._PARTITION_EOF:
@@ -102,9 +112,10 @@ def create(bootstrap, topics, config, partitions=1):
             raise AssertionError(f"create {name}: {error}") from error
 
 
-def offset(bootstrap, topic, which):
-    """The earliest or latest offset of partition 0 by ListOffsets."""
-    spec = OffsetSpec.earliest() if which == "earliest" else OffsetSpec.latest()
+def offset(bootstrap, topic, which, isolation=IsolationLevel.READ_UNCOMMITTED):
+    """The earliest or latest offset of partition 0 by ListOffsets, that of the newest timestamp, or the first at a time."""
+    named = {"earliest": OffsetSpec.earliest, "latest": OffsetSpec.latest, "max-timestamp": OffsetSpec.max_timestamp}
+    spec = named[which]() if which in named else OffsetSpec.for_timestamp(which)
     client = admin(bootstrap)  # its futures never complete once it is collected
-    answers = client.list_offsets({TopicPartition(topic, 0): spec}, request_timeout=20)
+    answers = client.list_offsets({TopicPartition(topic, 0): spec}, isolation_level=isolation, request_timeout=20)
     return next(iter(answers.values())).result(20).offset

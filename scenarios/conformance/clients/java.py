@@ -26,6 +26,12 @@ TOOLS = {
     "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
+    "storage": "org.apache.kafka.tools.StorageTool",
+}
+OLD_NAMES = {
+    "configs": "kafka.admin.ConfigCommand",
+    "dump-log": "kafka.tools.DumpLogSegments",
+    "storage": "kafka.tools.StorageTool",
 }
 libs = HERE.parent.parent / ".ci/work/kafka/libs"
 """The folder of Kafka's jars; `run.py --libs` changes it."""
@@ -33,21 +39,25 @@ libs = HERE.parent.parent / ".ci/work/kafka/libs"
 
 def class_of(tool):
     """The main class; some tools moved from kafka.* to org.apache.kafka.tools between versions."""
-    if tool in ("configs", "dump-log"):
+    if tool in OLD_NAMES:
         import zipfile
         jar = next(libs.glob("kafka-tools-[0-9]*.jar"))
         name = TOOLS[tool]
         if name.replace(".", "/") + ".class" not in zipfile.ZipFile(jar).namelist():
-            return {"configs": "kafka.admin.ConfigCommand", "dump-log": "kafka.tools.DumpLogSegments"}[tool]
+            return OLD_NAMES[tool]
     return TOOLS[tool]
 
 
+def command(main, heap):
+    """The start of a command line for a main class; short-lived, hence the cheap JVM options."""
+    return ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
+            f"-Dlog4j2.configurationFile={HERE}/java/log4j2.properties", "-cp", f"{libs}/*", main]
+
+
 def tool(name, *args, stdin=None, timeout=TIMEOUT, heap="256m"):
-    """Runs a tool to its end and returns its output; short-lived, hence the cheap JVM options."""
-    command = ["java", f"-Xmx{heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto",
-               f"-Dlog4j2.configurationFile={HERE}/java/log4j2.properties", "-cp", f"{libs}/*", class_of(name), *args]
+    """Runs a tool to its end and returns its output."""
     env = dict(os.environ, LC_ALL="C.UTF-8")
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, env=env)
+    done = subprocess.run(command(class_of(name), heap) + list(args), input=stdin, capture_output=True, timeout=timeout, env=env)
     if done.returncode != 0:
         text = (done.stdout[-500:] + done.stderr[-1500:]).decode(errors="replace")
         raise AssertionError(f"kafka-{name} {' '.join(args)[:200]}: exit {done.returncode}: {text}")

@@ -38,10 +38,11 @@ def produce(bootstrap, topic, codec, records, acks="all", **options):
         producer.close()
 
 
-def read(bootstrap, topic):
+def read(bootstrap, topic, isolation="read_uncommitted"):
     """Every record of partition 0, from the beginning to the end."""
     partition = TopicPartition(topic, 0)
-    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, check_crcs=True)
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, check_crcs=True,
+                             isolation_level=isolation)
     try:
         consumer.assign([partition])
         consumer.seek_to_beginning(partition)

@@ -64,10 +64,11 @@ def _headers(text):
     return [(name.decode(), None if value == b"NULL" else value) for name, value in pairs]
 
 
-def read(bootstrap, topic):
+def read(bootstrap, topic, isolation="read_uncommitted"):
     """Every record of partition 0, from the beginning to the end."""
     out = _run(["-C", "-b", bootstrap, "-t", topic, "-p", "0", "-o", "beginning", "-e", "-q",
                 "-X", f"fetch.message.max.bytes={MAX_MESSAGE}", "-X", "check.crcs=true",
+                "-X", f"isolation.level={isolation}", "-X", "fetch.wait.max.ms=50",
                 "-f", "%o %T %K %S %h\n%k%s\n"])
     got, at = [], 0
     while at < len(out):
