@@ -22,14 +22,14 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 try:
-    from checks import acks, admin, badinput, crash, disk, matrix, observe, ottla_cli, retention
+    from checks import acks, admin, badinput, crash, disk, matrix, observe, ottla_cli, retention, takeover
     from clients import java, ottla
 except ImportError as error:
     sys.exit(f"conformance: {error}; run setup.sh first")
 from report import Report
 from server import Server
 
-CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "crash"]
+CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "crash", "takeover"]
 LEAST = 50_000
 """Records that a whole run must have sent and read back."""
 
@@ -75,9 +75,11 @@ def with_server(report, args):
             checks(report, server.bootstrap, args.only, server)
             report.step("server still running", server.check_alive)
             if "crash" in args.only:
-                crash.run(report, server)
+                crash.run(report, server, base)
             if report.step("stop with SIGTERM", server.stop):
                 report.step("kafka-dump-log after a clean stop", disk.dump, server.directory)
+        if "takeover" in args.only:
+            takeover.run(report, server.binary, base)
     finally:
         server.discard()
         if report.failed:

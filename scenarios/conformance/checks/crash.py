@@ -6,7 +6,7 @@ import time
 
 from confluent_kafka import KafkaException, Producer
 
-from checks import disk
+from checks import disk, segments
 from clients import MAX_MESSAGE, confluent, kafka_python
 
 TOPIC = "crash"
@@ -81,9 +81,16 @@ def _continue(report, bootstrap):
     return f"{len(got)} records"
 
 
-def run(report, server):
+def _trimmed(torn):
+    """The restart has cut off what the kill left."""
+    for one in torn:
+        segments.trimmed(one)
+    return f"{len(torn)} torn last batches"
+
+
+def run(report, server, base):
     """Load, SIGKILL, dump, restart, read back, write more."""
-    acked = {}
+    acked, torn = {}, []
 
     def produce():
         confluent.create(server.bootstrap, [TOPIC], {"segment.bytes": "1048576", "retention.ms": "-1"})
@@ -92,8 +99,12 @@ def run(report, server):
 
     if not report.step("load until SIGKILL", produce):
         return
-    report.step("kafka-dump-log after SIGKILL", lambda: disk.dump(server.directory, report.note))
+    report.step("kafka-dump-log after SIGKILL", disk.dump, server.directory, torn)
+    report.note(f"torn last batches after SIGKILL: {len(torn)} (a kill may stop a write between two pages)")
+    first = min((server.directory / f"{TOPIC}-0").glob("*.log"))
+    report.step("  only that would have been let pass", disk.narrow, first, base / "narrow")
     if not report.step("restart after SIGKILL", server.start):
         return
+    report.step("  what was torn is cut off", _trimmed, torn)
     report.step("acknowledged records after SIGKILL", verify, report, server.bootstrap, acked)
     report.step("the recovered log goes on", _continue, report, server.bootstrap)

@@ -1,8 +1,10 @@
 """`kafka-dump-log --deep-iteration` over every file of a data directory that it can read."""
 
+import mmap
 import re
 from pathlib import Path
 
+from checks import segments
 from clients import java
 
 COMPLAINT = re.compile(
@@ -12,10 +14,7 @@ COMPLAINT = re.compile(
 HARMLESS = re.compile(r"^(producerId: |baseOffset: .*isvalid: true|\| (offset|key|endTxnMarker))", re.IGNORECASE)
 # Kafka 4.3.1 says this of every segment that does not begin at offset 0, its own included
 FIRST_OFFSET = re.compile(r"^\s+-1 is followed by \d+$")
-TORN_TAIL = re.compile(r"Found \d+ invalid bytes at the end of ")
-# the zeros of a preallocated index that no clean stop has trimmed: time 0, or the segment's first offset
-EMPTY_TIME = re.compile(r"^\s+Index timestamp: 0, ")
-EMPTY_OFFSET = re.compile(r"^\s+Index offset: (\d+), ")
+TORN_TAIL = re.compile(r"Found (\d+) invalid bytes at the end of (\S+)")
 
 
 def _complaints(text):
@@ -41,22 +40,12 @@ def _complaints(text):
     ]
 
 
-def _from_crash(line, details):
-    """Whether a complaint only says that the active segment was cut off by a kill."""
-    if TORN_TAIL.search(line):
-        return _is_last(Path(details[0]))
-    path = Path(line.rsplit(":", 1)[-1].strip())
-    if not details or not _is_last(path.with_suffix(".log")):
-        return False
-    if "timestamp mismatch" in line:
-        return all(EMPTY_TIME.match(d) for d in details)
-    first = [EMPTY_OFFSET.match(d) for d in details] if line.startswith("Mismatches in") else [None]
-    return all(m and int(m[1]) == int(path.stem) for m in first)
-
-
-def _is_last(path):
-    """Whether a segment is the active one of its partition."""
-    return path == max(path.parent.glob("*.log"))
+def _torn(line, details):
+    """The torn last batch that a complaint is about, if it is about nothing else."""
+    told = TORN_TAIL.search(line)
+    found = segments.torn(Path(details[0])) if told and details else None
+    same = found and (found.size - found.end, found.path.name) == (int(told[1]), told[2])
+    return found if same else None
 
 
 def files(directory):
@@ -67,16 +56,14 @@ def files(directory):
     return found
 
 
-def dump(directory, crashed=None):
-    """Dumps all; with `crashed`, what a kill leaves behind in an active segment is a note to it instead.
+def dump(directory, torn=None):
+    """Dumps all, and no complaint is let pass but for one: with `torn`, a list that takes them, that the last batch of an
+    active segment is cut off at the end of a page, as a kill in the middle of a `write` leaves it (`segments.torn`).
 
-    The kernel may stop a large `write` of a process that is killed at any page, and an index that is
-    preallocated still has its zeros. Neither is a fault as long as it is in an active segment and no
-    acknowledged record is missing (`crash.py` shows the latter).
+    Nothing else is tolerated, as nothing else needs to be: batches are written before the index entries that name them, and no
+    file is preallocated.
     """
     chosen = files(directory)
-    if crashed is not None:  # the tool itself fails over a preallocated index of an empty segment
-        chosen = [p for p in chosen if "index" not in p.suffix or p.with_suffix(".log").stat().st_size > 0]
     logs = [p for p in chosen if p.suffix == ".log"]
     assert logs, f"no segments in {directory}"
     # a path has no comma, and the tool wants one list; chunks keep the command line short
@@ -87,12 +74,42 @@ def dump(directory, crashed=None):
         text = out.decode(errors="replace")
         seen += text.count("| offset: ")
         bad += _complaints(text) + _complaints(errors)  # its findings go to standard error
-    if crashed is not None:
-        for what in ("Found", "Mismatches"):
-            noted = [line for line, details in bad if line.startswith(what) and _from_crash(line, details)]
-            if noted:
-                crashed(f"kafka-dump-log before the restart: {len(noted)} × {noted[0]}")
-        bad = [pair for pair in bad if not _from_crash(*pair)]
+    if torn is not None:
+        torn += [found for found in (_torn(*pair) for pair in bad) if found]
+        bad = [pair for pair in bad if not _torn(*pair)]
     told = " / ".join(" ".join([line, *details[:2]]) for line, details in bad[:6])
     assert not bad, f"{len(bad)} complaints: {told}"
-    return f"{len(chosen)} files ({len(logs)} segments), {seen} records"
+    cut = "" if torn is None else f", {len(torn)} torn last batches"
+    return f"{len(chosen)} files ({len(logs)} segments), {seen} records{cut}"
+
+
+def narrow(segment, base):
+    """That what `dump` lets pass is a torn last batch and nothing else: damage made of a sound segment, by what it is."""
+    data = segment.read_bytes()
+    end, last, _ = segments.walk(data)
+    page = mmap.PAGESIZE
+    assert end == len(data) and last // page < (end - 1) // page, f"{segment} has no last batch over a page's end"
+    cut = (end - 1) // page * page
+    kinds = {
+        "torn": data[:cut],
+        "half a page": data[:cut + 1],
+        "zeros": data + bytes(-len(data) % page + page),
+        "middle": data[:cut],
+        "checksum": data[:-10] + bytes([data[-10] ^ 1]) + data[-9:],
+    }
+    for kind, content in kinds.items():
+        folder = base / kind / "t-0"
+        folder.mkdir(parents=True)
+        (folder / segment.name).write_bytes(content)
+    (base / "middle" / "t-0" / f"{2**62:020}.log").touch()
+    for kind in kinds:
+        torn = []
+        try:
+            dump(base / kind, torn)
+        except AssertionError as error:
+            assert kind != "torn", f"a torn batch is not let pass: {error}"
+            # zeros end the tool itself
+            assert "complaints" in str(error) or "CorruptRecordException" in str(error), error
+        else:
+            assert kind == "torn" and [(t.end, t.size) for t in torn] == [(last, cut)], f"{kind} is let pass: {torn}"
+    return f"{len(kinds) - 1} kinds of damage refused"

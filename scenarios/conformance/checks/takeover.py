@@ -11,7 +11,7 @@ import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from confluent_kafka import IsolationLevel, Producer, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaException, Producer, TopicPartition
 
 import records
 from checks import crash, logdump
@@ -151,12 +151,12 @@ def _fill(broker):
             job.result()
 
 
-def _offsets(bootstrap, topic):
-    """What ListOffsets says of a topic."""
+def _offsets(bootstrap, topics):
+    """What ListOffsets says of the topics: a map from topic to offsets by what was asked for."""
     asked = ["earliest", "latest", "max-timestamp", records.TIME_BASE + 123_456, 4_000_000_000_000]
-    found = {f"{which}": confluent.offset(bootstrap, topic, which) for which in asked}
-    found["stable"] = confluent.offset(bootstrap, topic, "latest", IsolationLevel.READ_COMMITTED)
-    return found
+    found = {which: confluent.offsets(bootstrap, topics, which) for which in asked}
+    found["stable"] = confluent.offsets(bootstrap, topics, "latest", IsolationLevel.READ_COMMITTED)
+    return {topic: {which: of[topic] for which, of in found.items()} for topic in topics}
 
 
 def _levels(topic):
@@ -166,9 +166,11 @@ def _levels(topic):
 
 def _served(bootstrap, topics):
     """What a server serves: a map from topic to its records at each isolation level, and its offsets."""
-    return {topic: ({level: confluent.read(bootstrap, topic, isolation=level) for level in _levels(topic)},
-                    _offsets(bootstrap, topic))
-            for topic in topics}
+    offsets = _offsets(bootstrap, topics)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = {(topic, level): pool.submit(confluent.read, bootstrap, topic, isolation=level)
+                for topic in topics for level in _levels(topic)}
+        return {topic: ({level: jobs[topic, level].result() for level in _levels(topic)}, offsets[topic]) for topic in topics}
 
 
 def _same(report, reader, bootstrap, seen):
@@ -187,9 +189,9 @@ def _same(report, reader, bootstrap, seen):
 
 
 def _same_offsets(bootstrap, seen):
+    found = _offsets(bootstrap, list(seen))
     for topic, (_, want) in seen.items():
-        got = _offsets(bootstrap, topic)
-        assert got == want, f"{topic}: ListOffsets says {got}, Kafka said {want}"
+        assert found[topic] == want, f"{topic}: ListOffsets says {found[topic]}, Kafka said {want}"
     return f"{len(seen)} topics"
 
 
@@ -228,17 +230,36 @@ def _refused(binary, broker):
 def _more(report, bootstrap, seen):
     """Every topic takes more records, idempotent and compressed, and has them at the end."""
     more = _values(MORE, 300)
-    for at, topic in enumerate(seen):
-        before = confluent.offset(bootstrap, topic, "latest")
-        confluent.produce(bootstrap, topic, records.CODECS[at % len(records.CODECS)], more)
-        got = confluent.read(bootstrap, topic, before)
+    before = confluent.offsets(bootstrap, list(seen), "latest")
+
+    def one(topic, codec):
+        confluent.produce(bootstrap, topic, codec, more)
+        got = confluent.read(bootstrap, topic, before[topic])
         assert [(r.key, r.value) for r in got] == [(r.key, r.value) for r in more], f"{topic}: {len(got)} of {len(more)}"
         report.count(sent=len(more), read=len(got))
+
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(one, topic, records.CODECS[at % len(records.CODECS)]) for at, topic in enumerate(seen)]
+        for job in jobs:
+            job.result()
     return f"{len(more)} records each"
+
+
+def _settled(bootstrap, topics):
+    """Waits until Kafka leads its partitions: it opens its port a moment before."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return _offsets(bootstrap, topics)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _again(report, broker, seen):
     """Kafka serves what it served and what Ottla has appended since."""
+    _settled(broker.bootstrap, list(seen))
     now = _served(broker.bootstrap, list(seen))
     for topic, (levels, _) in seen.items():
         for level, want in levels.items():

@@ -112,10 +112,19 @@ def create(bootstrap, topics, config, partitions=1):
             raise AssertionError(f"create {name}: {error}") from error
 
 
-def offset(bootstrap, topic, which, isolation=IsolationLevel.READ_UNCOMMITTED):
-    """The earliest or latest offset of partition 0 by ListOffsets, that of the newest timestamp, or the first at a time."""
+def _spec(which):
     named = {"earliest": OffsetSpec.earliest, "latest": OffsetSpec.latest, "max-timestamp": OffsetSpec.max_timestamp}
-    spec = named[which]() if which in named else OffsetSpec.for_timestamp(which)
+    return named[which]() if which in named else OffsetSpec.for_timestamp(which)
+
+
+def offsets(bootstrap, topics, which, isolation=IsolationLevel.READ_UNCOMMITTED):
+    """By topic, the earliest or latest offset of partition 0 by ListOffsets, that of the newest timestamp, or the first at a time."""
     client = admin(bootstrap)  # its futures never complete once it is collected
-    answers = client.list_offsets({TopicPartition(topic, 0): spec}, isolation_level=isolation, request_timeout=20)
-    return next(iter(answers.values())).result(20).offset
+    asked = {TopicPartition(topic, 0): _spec(which) for topic in topics}
+    answers = client.list_offsets(asked, isolation_level=isolation, request_timeout=20)
+    return {partition.topic: answer.result(20).offset for partition, answer in answers.items()}
+
+
+def offset(bootstrap, topic, which):
+    """The same of one topic."""
+    return offsets(bootstrap, [topic], which)[topic]
