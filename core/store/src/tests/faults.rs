@@ -54,3 +54,27 @@ fn a_failed_sync_takes_the_directory_offline_for_good() {
     drop(manager);
     assert!(!world.open().was_clean());
 }
+
+#[test]
+fn a_kill_leaves_no_producer_snapshot_without_its_content() {
+    let world = World::new();
+    let (_manager, mut writer) = world.create(&small());
+    world.faults.slow_write.store(true, Ordering::Relaxed);
+    for n in 0..20 {
+        let (bytes, info) = batch_with(&[n], &BatchOptions::default());
+        let mut appending = pin!(writer.append(bytes, info));
+        // A kill may come wherever the append waits.
+        while appending
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+        {
+            for path in world.files(".snapshot") {
+                let file = run(world.env().disk.open(path.as_ref(), OpenOptions::Read)).unwrap();
+                assert!(run(file.len()).unwrap() > 0, "{path} is empty");
+            }
+        }
+    }
+    assert!(!world.files(".snapshot").is_empty());
+    assert!(world.files(".cleaned").is_empty());
+}

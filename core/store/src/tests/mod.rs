@@ -19,8 +19,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::BytesMut;
 use ottla_io::mem::{MemDisk, Profile};
 use ottla_io::{
-    BoxFuture, Clock, Entropy, Env, Listener, Mono, Net, NoObserver, Op, Rng, Sleep, Stream, Task, Tasks,
-    read_exact_at,
+    BoxFuture, Clock, Entropy, Env, Listener, Mono, Net, NoObserver, Op, OpenOptions, Rng, Sleep, Stream,
+    Task, Tasks, read_exact_at,
 };
 use ottla_log::{AppendInfo, Appended, BatchMeta, LogConfig};
 use ottla_types::{NodeId, Offset, Time, TopicPartition, Uuid};
