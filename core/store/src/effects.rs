@@ -156,10 +156,15 @@ impl LogWriter {
             return Ok(());
         }
         let home = &self.shared.home;
-        let path = home.file(offset, FileKind::Snapshot);
+        let name = FileName::new(offset, FileKind::Snapshot);
+        let folder = home.folder();
+        // Written under the name of something unfinished, which every start removes (Kafka's too): a kill leaves no snapshot
+        // that is cut off, and no tool has a complaint.
+        let aside = folder.join(name.with_state(FileState::Cleaned).to_string());
         let written = async {
-            let file = home.disk().open(&path, OpenOptions::Truncate).await?;
-            write_all_at(&*file, 0, vec![Bytes::from(bytes)]).await.0
+            let file = home.disk().open(&aside, OpenOptions::Truncate).await?;
+            write_all_at(&*file, 0, vec![Bytes::from(bytes)]).await.0?;
+            home.disk().rename(&aside, &folder.join(name.to_string())).await
         };
         WriteError::check(&home.dir, "writing a producer snapshot", written.await)?;
         self.shared.names_unsynced.store(true, Ordering::Release);
