@@ -108,7 +108,7 @@ def _batches(strict):
 
 
 def _hostile_batches(port, bootstrap, strict):
-    confluent.create(bootstrap, [TOPIC], {})
+    confluent.create(bootstrap, [TOPIC], {"retention.ms": "-1"})  # the timestamps lie years back
     codes, wrong, end = {}, [], 0
     for name, data in _batches(strict):
         answer = wire.exchange(port, wire.frame(wire.produce(TOPIC, data)), timeout=30)

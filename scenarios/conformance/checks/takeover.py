@@ -57,7 +57,8 @@ def _codecs(bootstrap):
     """Every shape of record in every codec, by idempotent producers."""
     confluent.create(bootstrap, CODECS, LARGE)
     for at, codec in enumerate(records.CODECS):
-        confluent.produce(bootstrap, f"codec-{codec}", codec, records.make(SEED + at, confluent.CAPS))
+        made = records.make(SEED + at, confluent.CAPS)
+        confluent.produce(bootstrap, f"codec-{codec}", codec, made[:3000:4] + made[3000:])
 
 
 def _append_time(bootstrap):
@@ -195,10 +196,10 @@ def _same_offsets(bootstrap, seen):
     return f"{len(seen)} topics"
 
 
-def _read_by_all(report, who, bootstrap, seen):
-    with ThreadPoolExecutor(3) as pool:
+def _read_by(readers, report, who, bootstrap, seen):
+    with ThreadPoolExecutor(len(readers)) as pool:
         jobs = [pool.submit(report.step, f"  read {who} by {reader.NAME}", _same, report, reader, bootstrap, seen)
-                for reader in (confluent, kcat, kafka_python)]
+                for reader in readers]
         for job in jobs:
             job.result()
     report.step(f"  offsets of {who}", _same_offsets, bootstrap, seen)
@@ -308,13 +309,12 @@ def _chain(report, broker, ottla):
                  ("ottla log dump agrees with kafka-dump-log", logdump.agree, ottla.binary, broker.directory),
                  ("ottla on Kafka's directory", ottla.start)):
         return
-    _read_by_all(report, "it", ottla.bootstrap, seen)
+    _read_by([confluent, kcat, kafka_python], report, "it", ottla.bootstrap, seen)
     if not steps(("  it takes more", _more, report, ottla.bootstrap, seen), ("  stop with SIGTERM", ottla.stop),
-                 ("  ottla log dump of what both wrote", logdump.agree, ottla.binary, broker.directory),
                  ("Kafka on the directory after ottla", broker.start), ("  it serves all", _again, report, broker, seen),
                  ("  load until SIGKILL", load), ("ottla on a killed Kafka's directory", ottla.start)):
         return
-    _read_by_all(report, "it", ottla.bootstrap, seen)
+    _read_by([confluent, kcat], report, "it", ottla.bootstrap, seen)
     steps(("  acknowledged by Kafka before SIGKILL", crash.verify, report, ottla.bootstrap, acked),
           ("  it takes more", _more, report, ottla.bootstrap, seen), ("  stop with SIGTERM", ottla.stop),
-          ("  ottla log dump after that", logdump.agree, ottla.binary, broker.directory))
+          ("  ottla log dump of what both wrote", logdump.agree, ottla.binary, broker.directory))
