@@ -5,8 +5,9 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::process::Stdio;
 
-use support::{Dir, run, signal, start, start_with, text};
+use support::{Dir, ottla, run, signal, start, start_with, text};
 
 /// Status and body of `http://address/path`.
 #[expect(clippy::disallowed_methods, reason = "a test on the real network")]
@@ -41,6 +42,28 @@ fn a_first_start_formats_and_signals_stop_it_cleanly() {
     assert_eq!(info.status.code(), Some(0));
     let info: serde_json::Value = serde_json::from_slice(&info.stdout).unwrap();
     assert_eq!(info["state"], "formatted");
+}
+
+/// A port that the system chose is the one that clients are told.
+#[test]
+fn clients_find_a_broker_on_port_zero() {
+    let dir = Dir::new("port-zero");
+    let (child, line) = start(&dir, 0);
+    let (_, rest) = line.split_once("ready at ").unwrap();
+    let address = rest.split([' ', '\n']).next().unwrap();
+    let mut produce = ottla(&["produce", "t", "--bootstrap", address]);
+    let mut produce = produce
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    produce.stdin.take().unwrap().write_all(b"one\ntwo\n").unwrap();
+    let produced = produce.wait_with_output().unwrap();
+    assert!(produced.status.success(), "{}", text(&produced.stderr));
+    let consumed = run(&["consume", "t", "--bootstrap", address, "--until-end"]);
+    assert_eq!(text(&consumed.stdout), "one\ntwo\n", "{}", text(&consumed.stderr));
+    signal(&child, "-TERM");
+    assert!(child.wait_with_output().unwrap().status.success());
 }
 
 #[test]

@@ -6,14 +6,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use ottla_io::{Listener, Mono, Stream, Task};
-use ottla_rpc::{Budget, Closed, FrameError, Limits, OutputError, Peer};
+use ottla_io::{Clock, Listener, Mono, Stream, Task, timeout_at};
+use ottla_rpc::{Budget, Closed, FrameError, Limits, OutputError, Peer, Stop};
 use ottla_types::config::BrokerConfig;
 use tokio::sync::Notify;
 
 use crate::Node;
 use crate::dispatch::{self, Dispatcher};
-use crate::start::StartError;
 
 /// Requests of one connection that may be under way together.
 const IN_FLIGHT: usize = 16;
@@ -28,6 +27,7 @@ pub struct Connections {
     /// `queued.max.request.bytes`, for all listeners together.
     memory: Arc<Budget>,
     open: Mutex<Open>,
+    stop: Stop,
 }
 
 #[derive(Default)]
@@ -47,7 +47,30 @@ impl Connections {
             quotas: Arc::default(),
             memory: Budget::new(memory.unwrap_or(usize::MAX)),
             open: Mutex::default(),
+            stop: Stop::default(),
         }
+    }
+
+    /// Whether they are to end.
+    pub fn are_stopping(&self) -> bool {
+        self.stop.is_said()
+    }
+
+    /// Lets each end when its requests under way are answered; those that have not until `deadline` are cut off. A client whose
+    /// answer is lost sends again, and after a restart the log knows only the last batch of each producer.
+    pub async fn drain(&self, clock: &dyn Clock, deadline: Mono) {
+        loop {
+            let freed = self.quotas.freed.notified();
+            if self.count() == 0 || timeout_at(clock, deadline, freed).await.is_none() {
+                break;
+            }
+        }
+        self.cancel();
+    }
+
+    /// Takes no more requests.
+    pub fn stop(&self) {
+        self.stop.say();
     }
 
     /// How many are open.
@@ -174,27 +197,13 @@ impl Complaints {
 }
 
 impl Node {
-    /// Opens the listeners that clients use.
-    pub(crate) async fn listen(self: &Arc<Self>) -> Result<(), StartError> {
-        let broker = self.broker();
-        let controllers = broker.controller_listener_names();
-        for listener in broker
-            .listeners()
-            .iter()
-            .filter(|l| !controllers.contains(&l.name))
-        {
-            let address = format!("{}:{}", listener.host, listener.port);
-            let open = self.env.net.listen(&listener.host, listener.port).await;
-            let open = open.map_err(|error| StartError::Listen {
-                address,
-                key: "listeners",
-                error,
-            })?;
-            self.listens(&listener.name, open.local_addr());
-            let accept = self.clone().accept(open, listener.name.as_str().into());
+    /// Accepts clients.
+    pub(crate) fn listen(self: &Arc<Self>, listeners: Vec<(String, Box<dyn Listener>)>) {
+        for (name, open) in listeners {
+            self.listens(&name, open.local_addr());
+            let accept = self.clone().accept(open, name.as_str().into());
             self.keep(self.env.tasks.spawn("listener", Box::pin(accept)));
         }
-        Ok(())
     }
 
     fn limits(&self) -> Limits {
@@ -282,9 +291,10 @@ impl Node {
 
     async fn serve(self: &Arc<Self>, stream: Box<dyn Stream>, peer: &Peer, limits: &Limits) {
         let service = Dispatcher(self.clone());
-        let closed = ottla_rpc::serve(stream, peer.clone(), &service, limits, self.env.clock.as_ref()).await;
+        let (stop, clock) = (&self.connections.stop, self.env.clock.as_ref());
+        let closed = ottla_rpc::serve(stream, peer.clone(), &service, limits, stop, clock).await;
         match closed {
-            Closed::ByPeer | Closed::Idle => {}
+            Closed::ByPeer | Closed::Idle | Closed::Stopped => {}
             Closed::Frame(FrameError::Io(_)) | Closed::Output(OutputError::Io(_)) => {}
             Closed::Rejected(rejected) => {
                 dispatch::reject(self, peer, &rejected.client_id, &rejected.reason);

@@ -26,6 +26,9 @@ use crate::start::{self, StartError};
 use crate::topics::Topics;
 use crate::validate::Scratch;
 
+/// How long a clean stop waits for answers to leave; a produce that waits for a flush takes no longer on a sound disk.
+const DRAIN: Duration = Duration::from_secs(2);
+
 /// A running node: broker and controller in one.
 pub struct Node {
     pub(crate) env: Env,
@@ -57,6 +60,7 @@ impl Node {
         let rng = env.entropy.stream("controller");
         let image = Arc::new(opened.loader.published().clone());
         let metadata_log = opened.log.reader();
+        let listeners = opened.listeners;
         let (controller, duty) = Controller::new(opened.log, opened.loader, rng);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
         let node = Arc::new(Node {
@@ -92,7 +96,7 @@ impl Node {
                 .tasks
                 .spawn("controller", Box::pin(duty.run(node.clone()))),
         );
-        node.listen().await?;
+        node.listen(listeners);
         node.keep_house();
         node.enter(BrokerState::Running);
         Ok(node)
@@ -109,7 +113,10 @@ impl Node {
         // Listeners and housekeeping first, so that nothing new begins; the controller ends by itself when told to.
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.iter().skip(1).for_each(Task::cancel);
-        self.connections.cancel();
+        self.connections.stop();
+        self.topics.all().iter().for_each(|p| p.waiters.wake_all());
+        let deadline = self.env.clock.now().after(DRAIN);
+        self.connections.drain(self.env.clock.as_ref(), deadline).await;
         let mut writers = Vec::new();
         writers.extend(self.controller.stop().await);
         for partition in self.topics.all() {

@@ -119,6 +119,8 @@ pub struct Opened {
     pub loader: Loader,
     /// This incarnation's broker epoch.
     pub broker_epoch: i64,
+    /// The listeners that clients use, by name: bound, because a port that the system chose has to be advertised.
+    pub listeners: Vec<(String, Box<dyn ottla_io::Listener>)>,
 }
 
 /// Opens the directories, replays the metadata log, and registers this node as controller and broker.
@@ -138,9 +140,32 @@ pub async fn open(env: &Env, broker: &BrokerConfig) -> Result<Opened, StartError
         log,
         loader,
         broker_epoch: -1,
+        listeners: bind(env, broker).await?,
     };
     opened.register(env, broker).await?;
     Ok(opened)
+}
+
+async fn bind(
+    env: &Env,
+    broker: &BrokerConfig,
+) -> Result<Vec<(String, Box<dyn ottla_io::Listener>)>, StartError> {
+    let controllers = broker.controller_listener_names();
+    let mut bound = Vec::new();
+    for listener in broker
+        .listeners()
+        .iter()
+        .filter(|l| !controllers.contains(&l.name))
+    {
+        let open = env.net.listen(&listener.host, listener.port).await;
+        let open = open.map_err(|error| StartError::Listen {
+            address: format!("{}:{}", listener.host, listener.port),
+            key: "listeners",
+            error,
+        })?;
+        bound.push((listener.name.clone(), open));
+    }
+    Ok(bound)
 }
 
 fn check(broker: &BrokerConfig) -> Result<(), StartError> {
@@ -194,7 +219,7 @@ impl Opened {
             cluster_id: config.cluster_id.clone(),
             broker_id: broker.node_id(),
             incarnation_id: incarnation,
-            endpoints: endpoints(broker.advertised_listeners()),
+            endpoints: self.advertised(broker),
             features,
             rack: broker.rack(),
             log_dirs: self.manager.directories().into_iter().map(|d| d.id).collect(),
@@ -209,6 +234,18 @@ impl Opened {
         self.commit(&records).await?;
         self.loader.publish()?;
         Ok(())
+    }
+
+    /// Where clients find this node: as configured, with the port that was bound in the place of port 0 (Kafka class
+    /// `ListenerInfo`).
+    fn advertised(&self, broker: &BrokerConfig) -> Vec<Endpoint> {
+        let mut endpoints = endpoints(broker.advertised_listeners());
+        for endpoint in endpoints.iter_mut().filter(|e| e.port == 0) {
+            if let Some((_, bound)) = self.listeners.iter().find(|(name, _)| *name == endpoint.name) {
+                endpoint.port = bound.local_addr().port();
+            }
+        }
+        endpoints
     }
 
     async fn commit(&mut self, records: &Records) -> Result<(), StartError> {

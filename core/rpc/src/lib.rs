@@ -6,9 +6,11 @@ mod client;
 mod input;
 mod output;
 mod server;
+mod stop;
 
 pub use budget::{Budget, Permit, Ticket};
 pub use client::{CallError, ClientConnection, ClientOptions};
 pub use input::{FrameError, Input};
 pub use output::{Output, OutputError, Part, Rejected, Reply};
 pub use server::{Closed, Limits, Peer, Service, serve};
+pub use stop::Stop;

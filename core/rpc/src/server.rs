@@ -14,6 +14,7 @@ use ottla_io::{Clock, Mono, Op, Sleep, Stream};
 use crate::budget::{Budget, Permit, Ticket};
 use crate::input::{FrameError, Input};
 use crate::output::{Output, OutputError, Part, Rejected, Reply};
+use crate::stop::Stop;
 
 /// Bounds of a connection.
 #[derive(Clone)]
@@ -59,6 +60,8 @@ pub enum Closed {
     Frame(FrameError),
     /// The answers could not be sent.
     Output(OutputError),
+    /// The server stops.
+    Stopped,
     /// The service asked for it.
     Rejected(Rejected),
 }
@@ -91,6 +94,7 @@ pub async fn serve(
     peer: Peer,
     service: &dyn Service,
     limits: &Limits,
+    stop: &Stop,
     clock: &dyn Clock,
 ) -> Closed {
     let mut connection = Connection {
@@ -107,7 +111,13 @@ pub async fn serve(
         ended: None,
     };
     let mut idle = IdleTimer::new(clock, limits.idle);
+    let mut stopped = std::pin::pin!(stop.wait());
+    // One look makes this task hear of the stop; later ones would lock what all connections share.
+    let _ = std::future::poll_fn(|cx| Poll::Ready(stopped.as_mut().poll(cx))).await;
     let closed = std::future::poll_fn(|cx| {
+        if stop.is_said() && connection.ended.is_none() {
+            connection.end(Closed::Stopped);
+        }
         match connection.poll(cx) {
             (Poll::Ready(closed), _) => return Poll::Ready(closed),
             (Poll::Pending, true) => idle.touch(clock),

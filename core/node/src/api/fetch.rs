@@ -76,7 +76,8 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         let bytes: usize = fetched.iter().map(Fetched::len).sum();
         let now = node.env.clock.now();
         let failed = fetched.iter().any(|f| is_special(&f.data));
-        if bytes >= terms.min_bytes || failed || wants.is_empty() || now >= deadline {
+        let enough = bytes >= terms.min_bytes || failed || wants.is_empty();
+        if enough || now >= deadline || node.connections.are_stopping() {
             break;
         }
         let waiter = FetchWaiter::new(terms.min_bytes - bytes);

@@ -54,6 +54,27 @@ fn answers_leave_in_the_order_of_the_requests() {
 }
 
 #[test]
+fn a_stop_answers_what_was_taken_and_takes_no_more() {
+    let wire = Wire::new();
+    let mut served = serve(&wire, &limits());
+    [b"e1", b"w2"].iter().for_each(|r| wire.request(*r));
+    served.connection.run();
+    served.connection.stop.say();
+    assert!(served.closed().is_none(), "one request is under way");
+    wire.request(b"e3");
+    served.connection.run();
+    assert_eq!(served.service.calls(), 2);
+    served.service.release();
+    assert!(matches!(served.closed(), Some(Closed::Stopped)));
+    assert_eq!(wire.answers(), [b"e1", b"w2"]);
+    // One that nobody uses hears of it too, and one that begins afterwards.
+    let idle = Wire::new();
+    let mut served = serve(&idle, &limits());
+    served.connection.stop.say();
+    assert!(matches!(served.closed(), Some(Closed::Stopped)));
+}
+
+#[test]
 fn requests_under_way_are_bounded() {
     let wire = Wire::new();
     let bounds = Limits {

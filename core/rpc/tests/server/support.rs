@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::{Clock, File, Mono, Op, Sleep, Stream};
-use ottla_rpc::{Budget, Closed, Limits, Part, Peer, Rejected, Reply, Service, serve};
+use ottla_rpc::{Budget, Closed, Limits, Part, Peer, Rejected, Reply, Service, Stop, serve};
 use ottla_types::Time;
 use ottla_wire::framing;
 use tokio::sync::oneshot;
@@ -344,6 +344,8 @@ impl Wake for Flag {
 pub struct Connection {
     future: Option<Pin<Box<dyn Future<Output = Closed>>>>,
     woken: Arc<Flag>,
+    /// Its server's word that it stops.
+    pub stop: Arc<Stop>,
     /// How it ended.
     pub closed: Option<Closed>,
 }
@@ -358,8 +360,11 @@ impl Connection {
         };
         let (stream, service) = (Box::new(ServerEnd(wire.clone())), service.clone());
         let (limits, clock) = (limits.clone(), Seen(clock.clone()));
-        let future = async move { serve(stream, peer, service.as_ref(), &limits, &clock).await };
+        let stop = Arc::new(Stop::default());
+        let heard = stop.clone();
+        let future = async move { serve(stream, peer, service.as_ref(), &limits, &heard, &clock).await };
         Connection {
+            stop,
             future: Some(Box::pin(future)),
             woken: Arc::new(Flag(AtomicBool::new(true))),
             closed: None,
