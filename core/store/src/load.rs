@@ -46,16 +46,17 @@ pub(crate) async fn load(
     let home = Arc::new(Home::new(dir.clone(), folder.clone()));
     let bases = tidy(&home).await?;
     let found = dir.found(tp).unwrap_or_default();
-    let text = dir.io(
-        "reading leader epochs",
-        files::read_text(dir.disk(), &folder.join(names::LEADER_EPOCHS)).await,
-    )?;
+    let text = match files::read_text(dir.disk(), &folder.join(names::LEADER_EPOCHS)).await {
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => None,
+        other => dir.io("reading leader epochs", other)?,
+    };
     // A checkpoint that can't be read is as good as none: recovery reads epochs from the batches.
     let epochs = text
         .and_then(|text| epoch_file::read(&text).ok())
         .unwrap_or_default();
     let mut recovery = Recovery::new(home.clone(), &terms, &found, bases, epochs).await?;
     recovery.run().await?;
+    recovery.check_snapshot().await?;
     let writer = recovery.finish(tp, topic_id, found, &terms).await?;
     Ok((topic_id, writer))
 }
@@ -258,6 +259,10 @@ impl<'a> Recovery<'a> {
             self.carried.clone(),
         );
         let report = replay::run(&dir, &*file, scan, Depth::Headers).await?;
+        if from > 0 && (report.cut.is_some() || report.batches == 0) {
+            // No batch where the index says that one begins: one of the two is damaged, and where the log ends can't be said from here.
+            return self.rebuild(base, next.is_none(), &txn).await;
+        }
         self.judge(report, next.is_none(), false, Some(txn_entries)).await
     }
 
@@ -390,6 +395,48 @@ impl<'a> Recovery<'a> {
         segment
     }
 
+    /// After a clean stop the newest snapshot is taken unseen. If it knows batches that the log does not hold, the disk has lost them:
+    /// the producers are read again from a snapshot that is not ahead (`ProducerStateManager.truncateAndReload`).
+    async fn check_snapshot(&mut self) -> Result<(), LoadError> {
+        let ahead = self.carried.producers.end();
+        if ahead <= self.end || self.kept.is_empty() {
+            return Ok(());
+        }
+        let first = self.kept.first().map_or(self.end, |k| k.state.base);
+        let (snapshot, mut producers) =
+            replay::newest_snapshot(&self.home, self.end, first, self.cfg, self.now).await?;
+        for (i, kept) in self.kept.iter().enumerate() {
+            let next = self.kept.get(i + 1).map(|k| k.state.base);
+            if next.is_some_and(|next| next <= producers.end()) {
+                continue;
+            }
+            let file = self.home.dir.io("opening a segment", kept.segment.file().await)?;
+            let carried = Carried::new(EpochCache::default(), producers);
+            let size = u64::from(kept.state.size);
+            let scan = SegmentScan::new(ScanConfig::replay(self.cfg), kept.state, size, 0, carried);
+            producers = replay::run(&self.home.dir, &*file, scan, Depth::Headers)
+                .await?
+                .carried
+                .producers;
+        }
+        self.carried.producers = producers;
+        self.last_snapshot = snapshot.unwrap_or(-1);
+        let (end, reason) = (
+            self.end,
+            format!(
+                "the log ends at offset {}, a producer snapshot was written at {ahead}",
+                self.end
+            ),
+        );
+        self.loss.get_or_insert(LossReport {
+            end,
+            bytes: 0,
+            segments: 0,
+            reason,
+        });
+        Ok(())
+    }
+
     /// The log ends before these segments: they hold nothing that follows on.
     async fn remove_from(&mut self, rest: &[(Offset, Check)]) -> Result<(), LoadError> {
         let dir = self.home.dir.clone();
@@ -410,7 +457,7 @@ impl<'a> Recovery<'a> {
     }
 
     async fn finish(
-        self,
+        mut self,
         tp: &TopicPartition,
         topic_id: Uuid,
         found: Found,
@@ -427,6 +474,22 @@ impl<'a> Recovery<'a> {
             recovery_point: self.recovery_point,
         };
         let log = Log::recover(recovered, terms.now, &mut effects).map_err(LoadError::Violation)?;
+        let begun_anew = log.recovery_point();
+        if begun_anew < self.recovery_point {
+            // Not one segment is left of what had been flushed. The checkpoint must not say so any longer when there is one again, or
+            // the next start takes the new log for a damaged one.
+            let reason = format!(
+                "no segment is left, everything below offset {} had been flushed",
+                self.recovery_point
+            );
+            self.loss.get_or_insert(LossReport {
+                end: log.end(),
+                bytes: 0,
+                segments: 0,
+                reason,
+            });
+            self.home.dir.lower_recovery_point(tp, begun_anew).await?;
+        }
         let segments: Vec<_> = self.kept.into_iter().map(|k| k.segment).collect();
         let nothing = || {
             Arc::new(Segment::found(

@@ -229,6 +229,18 @@ impl LogDir {
         }
     }
 
+    /// Lowers the recovery point of a folder that is being loaded, on the platter too.
+    pub(crate) async fn lower_recovery_point(
+        &self,
+        tp: &TopicPartition,
+        offset: Offset,
+    ) -> Result<(), StorageError> {
+        if let Some(Row::Found(found)) = lock(&self.rows).get_mut(tp) {
+            found.recovery_point = Some(offset);
+        }
+        self.write_checkpoint(Checkpoint::RecoveryPoint).await
+    }
+
     /// From now on the checkpoints take the partition's row from its log.
     pub(crate) fn register(&self, log: &Arc<Shared>) {
         let row = Row::Loaded {

@@ -251,6 +251,116 @@ fn aborted_transactions_stay_aborted() {
     assert_eq!(aborted(&writer.reader()), expected, "one kept, one rebuilt");
 }
 
+/// A clean stop leaves a snapshot at the log's end. Should the disk lose the batches below it all the same, that is reported, and the
+/// node starts.
+#[test]
+fn a_snapshot_ahead_of_the_log_does_not_stop_the_node() {
+    let world = World::new();
+    let (manager, mut writer) = world.create(&LogConfig::default());
+    let options = |base_sequence| BatchOptions {
+        producer_id: 7,
+        producer_epoch: 0,
+        base_sequence,
+        ..BatchOptions::default()
+    };
+    for sequence in 0..5 {
+        let (bytes, info) = batch_with(&[1], &options(sequence));
+        run(writer.append(bytes, info)).unwrap();
+    }
+    run(manager.close(vec![writer], 1)).unwrap();
+    drop(manager);
+    let mut files = world.disk.export();
+    files.remove("data/recovery-point-offset-checkpoint").unwrap();
+    let log = files.get_mut("data/orders-0/00000000000000000000.log").unwrap();
+    let one = BatchRef::first(log).unwrap().size_in_bytes();
+    log.truncate(3 * one);
+    let world = World {
+        disk: MemDisk::import(&files).unwrap(),
+        faults: Arc::default(),
+    };
+    let (_manager, mut writer) = world.reopen(&LogConfig::default());
+    assert_eq!(writer.loss().map(|loss| loss.end), Some(3));
+    assert_holds(&writer.reader(), 0, 3);
+    let (bytes, info) = batch_with(&[1], &options(3));
+    run(writer.append(bytes, info)).expect("the producer goes on after what is left of it");
+}
+
+/// Epochs are in the batches too: a checkpoint of them that is rotten costs nothing, least of all the whole directory.
+#[test]
+fn a_rotten_epoch_checkpoint_is_as_good_as_none() {
+    let world = World::new();
+    let (manager, mut writer) = world.create(&small());
+    for epoch in [3, 4] {
+        append_in_epoch(&mut writer, epoch).unwrap();
+    }
+    drop((manager, writer));
+    world.disk.crash();
+    assert!(
+        world
+            .disk
+            .poke("/data/orders-0/leader-epoch-checkpoint", 4, &[0xff])
+    );
+    let (_manager, writer) = world.reopen(&small());
+    assert_holds(&writer.reader(), 0, 2);
+    assert_eq!(writer.reader().end_offset_for_epoch(3).end, 1);
+}
+
+/// A folder that lost every segment begins anew and says so; a second start must not take the new log for a damaged one.
+#[test]
+fn a_log_without_segments_begins_anew_once() {
+    let world = World::new();
+    let (manager, mut writer) = world.create(&small());
+    append(&mut writer, &[0]);
+    run(writer.flush()).unwrap();
+    run(manager.checkpoint()).unwrap();
+    drop((manager, writer));
+    let mut files = world.disk.export();
+    files.remove("data/orders-0/00000000000000000000.log").unwrap();
+    let world = World {
+        disk: MemDisk::import(&files).unwrap(),
+        faults: Arc::default(),
+    };
+    for start in 0..2 {
+        let (_manager, writer) = world.reopen(&small());
+        assert_eq!(writer.loss().is_some(), start == 0, "start {start}");
+        assert_holds(&writer.reader(), 0, 0);
+        drop((_manager, writer));
+        world.power_loss(Profile::Strict, 0);
+    }
+}
+
+/// After a clean stop the search for the end begins where the last index entry points. If that is no batch, the index is wrong, not the
+/// log; and offsets that are there are never given again.
+#[test]
+fn a_damaged_index_costs_no_batch() {
+    for keep_recovery_point in [true, false] {
+        let world = World::new();
+        let (manager, mut writer) = world.create(&LogConfig {
+            index_interval_bytes: 0,
+            ..LogConfig::default()
+        });
+        for n in 0..5 {
+            append(&mut writer, &[n]);
+        }
+        run(manager.close(vec![writer], 1)).unwrap();
+        drop(manager);
+        let mut files = world.disk.export();
+        if !keep_recovery_point {
+            files.remove("data/recovery-point-offset-checkpoint").unwrap();
+        }
+        let index = files.get_mut("data/orders-0/00000000000000000000.index").unwrap();
+        *index.last_mut().unwrap() ^= 1;
+        let world = World {
+            disk: MemDisk::import(&files).unwrap(),
+            faults: Arc::default(),
+        };
+        let (_manager, mut writer) = world.reopen(&LogConfig::default());
+        assert_eq!(writer.loss(), None);
+        assert_holds(&writer.reader(), 0, 5);
+        assert_eq!(append(&mut writer, &[5]), 5);
+    }
+}
+
 /// What an observer hears of a load.
 #[test]
 fn a_cut_is_reported() {
