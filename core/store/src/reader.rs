@@ -169,7 +169,8 @@ impl LogReader {
     ) -> Result<Slice, ReadError> {
         self.check()?;
         let mut from_now = from;
-        for _ in 0..RETRIES {
+        let mut vanished = 0;
+        while vanished < RETRIES {
             let Some(plan) = self.plan(from_now, from, upto)? else {
                 return Ok(Slice::empty(from, self.offsets()));
             };
@@ -179,14 +180,17 @@ impl LogReader {
                 .await
             {
                 Ok(Some(slice)) => return Ok(slice),
-                // Nothing left in this segment at or above the offset: a gap that compaction or a roll left behind.
+                // Nothing left in this segment at or above the offset: a gap that compaction or a roll left behind. There may be any
+                // number of such segments; each time the offset goes up.
                 Ok(None) => match next {
                     Some(next) => from_now = next,
                     None => return Ok(Slice::empty(from, self.offsets())),
                 },
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => vanished += 1,
                 // The log was cut while it was read: what was found there says nothing.
-                Err(e) if e.kind() == io::ErrorKind::InvalidData && self.shared.view().cuts != cuts => {}
+                Err(e) if e.kind() == io::ErrorKind::InvalidData && self.shared.view().cuts != cuts => {
+                    vanished += 1;
+                }
                 Err(e) => return Err(self.failed(e)),
             }
         }

@@ -361,6 +361,38 @@ fn a_damaged_index_costs_no_batch() {
     }
 }
 
+/// A reader passes over segments in which nothing is left, however many there are; it took the directory offline after eight.
+#[test]
+fn many_empty_segments_are_passed_over() {
+    let world = World::new();
+    let compact = LogConfig {
+        compact: true,
+        ..small()
+    };
+    let (manager, mut writer) = world.create(&compact);
+    for n in 0..60 {
+        append(&mut writer, &[n]);
+    }
+    drop((manager, writer));
+    let mut files = world.disk.export();
+    let mut logs: Vec<&mut Vec<u8>> = files
+        .iter_mut()
+        .filter(|(path, _)| path.ends_with(".log"))
+        .map(|(_, bytes)| bytes)
+        .collect();
+    assert!(logs.len() > 11, "{}", logs.len());
+    logs.pop();
+    logs.into_iter().for_each(Vec::clear);
+    let world = World {
+        disk: MemDisk::import(&files).unwrap(),
+        faults: Arc::default(),
+    };
+    let (manager, writer) = world.reopen(&compact);
+    let found = read_all(&writer.reader(), 0);
+    assert_eq!(found.last(), Some(&(59, 59)));
+    assert!(manager.directories()[0].online);
+}
+
 /// What an observer hears of a load.
 #[test]
 fn a_cut_is_reported() {
