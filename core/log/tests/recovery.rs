@@ -1,30 +1,14 @@
 //! Recovery of damaged segments against a naive one over the whole bytes: it never panics, keeps every batch below the first
-//! damage, never invents or reorders one, builds the same indexes, and does nothing the second time.
+//! damage, never invents or reorders one, builds the same indexes, and does nothing the second time. The check itself is the
+//! fuzz target's (`ottla_fuzz_checks::segment`).
 
-#[allow(dead_code, reason = "each test file uses its part")]
-mod support;
-
-use ottla_log::format::offset_index::OffsetEntry;
-use ottla_log::format::time_index::TimeEntry;
-use ottla_log::recovery::{Carried, ScanConfig, SegmentReport, SegmentScan, scan_segment};
+use ottla_fuzz_checks::batches::data_batch;
+use ottla_fuzz_checks::segment::{BASE, Harm, Spec, build, check_damaged, config, scan};
+use ottla_log::recovery::{Carried, ScanConfig, SegmentScan, scan_segment};
 use ottla_log::*;
 use ottla_types::Time;
 use ottla_wire::records::{BatchHeader, patch};
 use proptest::prelude::*;
-use support::{data_batch, marker_batch};
-
-const BASE: i64 = 1000;
-
-#[derive(Debug, Clone)]
-struct Spec {
-    records: i32,
-    body: usize,
-    producer: i64,
-    kind: u8,
-    epoch_step: bool,
-    gap: i64,
-    timestamp: i64,
-}
 
 fn spec() -> impl Strategy<Value = Spec> {
     let gap = prop_oneof![9 => Just(0i64), 1 => 1..5i64];
@@ -50,20 +34,6 @@ fn spec() -> impl Strategy<Value = Spec> {
         )
 }
 
-/// A change to a segment's bytes.
-#[derive(Debug, Clone)]
-enum Harm {
-    None,
-    Flip { at: usize, mask: u8 },
-    CutOff { at: usize },
-    Zero { at: usize, count: usize },
-    Append { bytes: Vec<u8> },
-    Swap { at: usize, count: usize },
-    Length { at: usize, value: i32 },
-    Epoch { at: usize, value: i32 },
-    BaseOffset { at: usize, value: i64 },
-}
-
 fn harm() -> impl Strategy<Value = Harm> {
     let at = 0..6000usize;
     prop_oneof![
@@ -79,181 +49,6 @@ fn harm() -> impl Strategy<Value = Harm> {
     ]
 }
 
-/// Overwrites a field of a batch's header.
-fn overwrite(bytes: &mut [u8], boundaries: &[usize], batch: usize, field: usize, value: &[u8]) {
-    let begin = boundaries
-        .get(batch % boundaries.len().max(1))
-        .copied()
-        .unwrap_or(0)
-        + field;
-    if let Some(place) = bytes.get_mut(begin..begin + value.len()) {
-        place.copy_from_slice(value);
-    }
-}
-
-fn apply(harm: &Harm, bytes: &mut Vec<u8>, boundaries: &[usize]) {
-    let len = bytes.len().max(1);
-    match harm {
-        Harm::None => {}
-        Harm::Flip { at, mask } => {
-            if let Some(byte) = bytes.get_mut(at % len) {
-                *byte ^= mask;
-            }
-        }
-        Harm::CutOff { at } => bytes.truncate(at % len),
-        Harm::Zero { at, count } => bytes.iter_mut().skip(at % len).take(*count).for_each(|b| *b = 0),
-        Harm::Append { bytes: more } => bytes.extend(more),
-        Harm::Swap { at, count } => {
-            let at = at % len;
-            if let Some((low, high)) = bytes.split_at_mut_checked(at) {
-                let count = low.len().min(high.len()).min(*count);
-                low[..count].swap_with_slice(&mut high[..count]);
-            }
-        }
-        Harm::Length { at, value } => overwrite(bytes, boundaries, *at, 8, &value.to_be_bytes()),
-        Harm::Epoch { at, value } => overwrite(bytes, boundaries, *at, 12, &value.to_be_bytes()),
-        Harm::BaseOffset { at, value } => overwrite(bytes, boundaries, *at, 0, &value.to_be_bytes()),
-    }
-}
-
-struct Segment {
-    bytes: Vec<u8>,
-    boundaries: Vec<usize>,
-    epochs: EpochCache,
-}
-
-fn build(specs: &[Spec], gaps: bool) -> Segment {
-    let (mut bytes, mut boundaries, mut epochs) = (Vec::new(), Vec::new(), EpochCache::default());
-    let (mut next, mut epoch) = (BASE, 3);
-    for spec in specs {
-        if gaps {
-            next += spec.gap;
-        }
-        epoch += i32::from(spec.epoch_step);
-        let mut batch = match spec.kind {
-            0 | 1 => data_batch(spec.records, spec.body, spec.timestamp, None),
-            2 => data_batch(
-                spec.records,
-                spec.body,
-                spec.timestamp,
-                Some((spec.producer, 0, 0, false)),
-            ),
-            3 => data_batch(
-                spec.records,
-                spec.body,
-                spec.timestamp,
-                Some((10 + spec.producer, 0, 0, true)),
-            ),
-            _ => marker_batch(10 + spec.producer, 0, spec.records == 1, spec.timestamp),
-        };
-        patch::base_offset(&mut batch, next).expect("patch");
-        patch::leader_epoch(&mut batch, epoch).expect("patch");
-        epochs.assign(epoch, next);
-        next = BatchHeader::parse(&batch).expect("header").next_offset();
-        boundaries.push(bytes.len());
-        bytes.extend(batch);
-    }
-    Segment {
-        bytes,
-        boundaries,
-        epochs,
-    }
-}
-
-fn cfg(gaps: bool) -> LogConfig {
-    LogConfig {
-        index_interval_bytes: 200,
-        compact: gaps,
-        ..LogConfig::default()
-    }
-}
-
-fn scan(bytes: &[u8], epochs: &EpochCache, gaps: bool, chunk: usize) -> SegmentReport {
-    let carried = Carried::new(epochs.clone(), Producers::new(BASE));
-    let state = SegmentState::new(BASE, Time(0));
-    let scan = SegmentScan::new(
-        ScanConfig::recover(&cfg(gaps), 0),
-        state,
-        bytes.len() as u64,
-        0,
-        carried,
-    );
-    scan_segment(scan, &mut &bytes[..], &mut vec![0; chunk]).expect("no violation")
-}
-
-/// What recovery should find, the simple way.
-#[derive(Debug, PartialEq)]
-struct Naive {
-    size: usize,
-    end: i64,
-    batches: u64,
-    index: Vec<u8>,
-    time: Vec<u8>,
-}
-
-fn naive(bytes: &[u8], epochs: &EpochCache, gaps: bool) -> Naive {
-    let mut found = Naive {
-        size: 0,
-        end: BASE,
-        batches: 0,
-        index: Vec::new(),
-        time: Vec::new(),
-    };
-    let (mut last_entry, mut last_epoch) = (0, -1);
-    let (mut max, mut written) = (TimeEntry::none(BASE), -1);
-    while let Some(header) = BatchHeader::parse(&bytes[found.size..]) {
-        let (size, last) = (header.size_in_bytes(), header.last_offset());
-        let Some(batch) = bytes[found.size..].get(..size) else {
-            break;
-        };
-        let named = epochs.epoch_for(header.base_offset).unwrap_or(i32::MAX);
-        let epoch = header.partition_leader_epoch;
-        let good = header.magic == 2
-            && size >= 61
-            && crc32c::crc32c(&batch[21..]) == header.crc
-            && if gaps {
-                header.base_offset >= found.end
-            } else {
-                header.base_offset == found.end
-            }
-            && last >= header.base_offset
-            && last - BASE <= i64::from(i32::MAX)
-            && epoch >= last_epoch.max(0)
-            && epoch <= named;
-        if !good {
-            break;
-        }
-        if header.max_timestamp > max.timestamp {
-            max = TimeEntry {
-                timestamp: header.max_timestamp,
-                offset: last,
-            };
-        }
-        if found.size - last_entry > 200 {
-            found.index.extend(
-                OffsetEntry {
-                    offset: last,
-                    position: found.size as u32,
-                }
-                .to_bytes(BASE),
-            );
-            if max.timestamp > written {
-                found.time.extend(max.to_bytes(BASE));
-                written = max.timestamp;
-            }
-            last_entry = found.size;
-        }
-        found.size += size;
-        found.end = last + 1;
-        found.batches += 1;
-        last_epoch = epoch;
-    }
-    if max.timestamp > written {
-        found.time.extend(max.to_bytes(BASE));
-    }
-    found
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -264,41 +59,7 @@ proptest! {
         gaps in any::<bool>(),
         chunk in 1..400usize,
     ) {
-        let whole = build(&specs, gaps);
-        let mut bytes = whole.bytes.clone();
-        for harm in &harms {
-            apply(harm, &mut bytes, &whole.boundaries);
-        }
-        let report = scan(&bytes, &whole.epochs, gaps, chunk);
-        let size = report.state.size as usize;
-        let found = Naive {
-            size,
-            end: report.end,
-            batches: report.batches,
-            index: report.index.clone(),
-            time: report.time_index.clone(),
-        };
-        prop_assert_eq!(&found, &naive(&bytes, &whole.epochs, gaps));
-        prop_assert_eq!(report.cut.is_some(), size < bytes.len());
-
-        // Every batch below the first changed byte is kept.
-        let changed = bytes.iter().zip(&whole.bytes).position(|(a, b)| a != b).unwrap_or(bytes.len().min(whole.bytes.len()));
-        let mut ends = whole.boundaries.iter().copied().skip(1).chain([whole.bytes.len()]);
-        let safe = ends.by_ref().take_while(|end| *end <= changed).last().unwrap_or(0);
-        prop_assert!(size >= safe, "{} of {} safe bytes kept", size, safe);
-        // Nothing is invented: without gaps what is kept are the batches that were written, byte for byte, but for a leader
-        // epoch that was changed to a lower possible one.
-        if !gaps {
-            let same = bytes[..size].iter().zip(&whole.bytes).enumerate().all(|(at, (a, b))| {
-                let begin = whole.boundaries.iter().rev().find(|begin| **begin <= at).copied().unwrap_or(0);
-                a == b || (12..16).contains(&(at - begin))
-            });
-            prop_assert!(same && size <= whole.bytes.len());
-        }
-        // The second time there is nothing to do, and how the bytes come in does not matter.
-        let again = scan(&bytes[..size], &whole.epochs, gaps, 1000);
-        prop_assert_eq!(&again.cut, &None);
-        prop_assert_eq!(SegmentReport { cut: None, ..report.clone() }, again);
+        check_damaged(&specs, &harms, gaps, chunk);
     }
 
     #[test]
@@ -321,7 +82,7 @@ proptest! {
         let loaded = SegmentState::loaded(BASE, built.state.size, Time(0), &built.index, &built.time_index);
         let state = loaded.cut_before(offset, &built.index, &built.time_index);
         let carried = Carried::new(EpochCache::default(), Producers::new(BASE));
-        let scan_cut = SegmentScan::new(ScanConfig::cut(&cfg(gaps), offset), state, whole.bytes.len() as u64, 0, carried);
+        let scan_cut = SegmentScan::new(ScanConfig::cut(&config(gaps), offset), state, whole.bytes.len() as u64, 0, carried);
         let cut = scan_segment(scan_cut, &mut whole.bytes.as_slice(), &mut [0; 70]).expect("scan");
         let headers: Vec<BatchHeader> =
             whole.boundaries.iter().filter_map(|begin| BatchHeader::parse(&whole.bytes[*begin..])).collect();
@@ -359,7 +120,7 @@ fn batches_below_the_snapshot_are_not_taken_in_again() {
     let state = SegmentState::new(BASE, Time(0));
     let carried = Carried::new(EpochCache::default(), first);
     let scan = SegmentScan::new(
-        ScanConfig::replay(&cfg(false)),
+        ScanConfig::replay(&config(false)),
         state,
         bytes.len() as u64,
         0,
@@ -381,7 +142,7 @@ fn a_file_that_ends_early_is_cut() {
     patch::base_offset(&mut batch, BASE).expect("patch");
     let carried = Carried::new(EpochCache::default(), Producers::new(BASE));
     let state = SegmentState::new(BASE, Time(0));
-    let scan = SegmentScan::new(ScanConfig::rebuild(&cfg(false)), state, 500, 0, carried);
+    let scan = SegmentScan::new(ScanConfig::rebuild(&config(false)), state, 500, 0, carried);
     let report = scan_segment(scan, &mut batch.as_slice(), &mut [0; 64]).expect("scan");
     assert_eq!((report.state.size, report.end), (71, BASE + 2));
 }
