@@ -31,6 +31,7 @@ fn two_hundred_seeds_keep_every_acknowledged_record() {
         ("loss.renames", 20),
         ("disk.write_error", 10),
         ("disk.no_space", 10),
+        ("disk.sync_error", 10),
         ("fault.crash", 20),
         ("fault.power_loss", 50),
     ] {

@@ -85,6 +85,21 @@ fn a_restart_that_forgets_batches_makes_no_copies() {
     );
 }
 
+/// After a failed sync and a restart the log looked whole, but no later sync wrote what the failed one had not: it is written again
+/// before it is built upon.
+#[test]
+fn a_failed_sync_is_made_good_by_the_next_start() {
+    let report = replay(
+        "clients",
+        include_str!("../../scenarios/store/sync-failed-before-restart.toml"),
+    );
+    assert!(report.count("disk.sync_error") > 0, "the witness: a sync failed");
+    assert!(
+        report.count("fault.power_loss") > 0,
+        "the witness: power was lost"
+    );
+}
+
 /// The high watermark ran ahead of the flush, so consumers read what a loss of power took back.
 #[test]
 fn what_was_read_stays() {

@@ -49,6 +49,8 @@ impl MetadataLog {
             Some((_, writer)) => writer,
             None => manager.create(&name, Uuid::METADATA_TOPIC, config, now).await?,
         };
+        // A record that was replayed is acted upon, so it must be as durable as one that was acknowledged.
+        writer.renew().await?;
         let folder = manager.folder_of(&name).unwrap_or_default();
         replay_log(&writer, replay).await?;
         let quorum = QuorumState::read(env, &folder).await?;

@@ -10,7 +10,7 @@ use ottla_metadata::{Changes, ConfigResource, MetadataImage};
 use ottla_store::{Directory, LogManager, LogReader};
 use ottla_types::config::{BrokerConfig, TopicConfig};
 use ottla_types::event::BrokerState;
-use ottla_types::{Event, NodeId, Offset, TopicPartition, Uuid};
+use ottla_types::{Event, NodeId, TopicPartition, Uuid};
 use tokio::sync::Notify;
 
 use crate::connections::Connections;
@@ -271,7 +271,7 @@ impl Node {
             Ok(writer) => {
                 // What a crash left in the page cache only must not be read before it is as durable as what was acknowledged.
                 if config.flush_messages == 1
-                    && let Err(error) = writer.reader().flush_to(Offset::MAX).await
+                    && let Err(error) = writer.renew().await
                 {
                     tracing::error!(partition = %name, %error, "the partition is offline");
                     return;

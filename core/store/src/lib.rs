@@ -2,7 +2,7 @@
 //! checkpoints, `meta.properties`, the clean-shutdown marker.
 //!
 //! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `tidy`, `load`: from a folder to a log.
-//! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
+//! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `renew`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
 //! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
 
 mod checkpoint;
@@ -21,6 +21,7 @@ mod meta_properties;
 mod names;
 mod open;
 mod reader;
+mod renew;
 mod replay;
 mod scan;
 mod segment;

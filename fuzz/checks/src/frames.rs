@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::{File, Op, Stream};
-use ottla_rpc::{Budget, Closed, FrameError, Limits, Peer, Rejected, Reply, Service, serve};
+use ottla_rpc::{Budget, Closed, FrameError, Limits, Peer, Rejected, Reply, Service, Stop, serve};
 
 use crate::env::Still;
 use crate::input::Input;
@@ -219,7 +219,8 @@ fn drive(stream: &Scripted, echo: &Echo, limits: &Limits, bytes: usize) -> Close
         listener: "PLAINTEXT".into(),
         id: 1,
     };
-    let mut serving = pin!(serve(Box::new(stream.clone()), peer, echo, limits, &Still));
+    let stop = Stop::default();
+    let mut serving = pin!(serve(Box::new(stream.clone()), peer, echo, limits, &stop, &Still));
     for _ in 0..1000 + 4 * bytes {
         let mut context = Context::from_waker(Waker::noop());
         if let Poll::Ready(closed) = serving.as_mut().poll(&mut context) {

@@ -63,8 +63,7 @@ fn swarm() -> Swarm {
     }
 }
 
-async fn story(world: World, mut plan: Plan, flush: bool) {
-    node::spare_syncs(&mut plan);
+async fn story(world: World, plan: Plan, flush: bool) {
     let server = world.add_node("n1");
     let clients: Vec<_> = (0..CLIENTS).map(|c| world.add_node(&format!("c{c}"))).collect();
     world.start_plan(&plan).unwrap_or_else(|e| panic!("{e}"));

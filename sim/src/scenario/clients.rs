@@ -91,8 +91,7 @@ fn swarm() -> Swarm {
     }
 }
 
-async fn story(world: World, mut plan: Plan, flush: bool) {
-    node::spare_syncs(&mut plan);
+async fn story(world: World, plan: Plan, flush: bool) {
     let server = world.add_node("n1");
     let producers = PRODUCERS.map(|kind| world.add_node(kind.host));
     let consumers = ["c0", "c1"].map(|name| world.add_node(name));

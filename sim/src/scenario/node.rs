@@ -9,21 +9,10 @@ use ottla_node::Node;
 use ottla_types::config::BrokerConfig;
 use ottla_wire::records::{Batches, Decompressor, Limits};
 
-use crate::plan::{Fault, Plan};
 use crate::world::{Host, World};
 
 /// Where the node keeps its log.
 const DATA: &str = "/data";
-
-/// Takes failing syncs out of a plan: a node with one replica can't keep its promise after a failed sync, because the kernel forgets
-/// which pages were not written. It stops, which `core/store` tests; replicas are the cure.
-pub(super) fn spare_syncs(plan: &mut Plan) {
-    for step in &mut plan.faults {
-        if let Fault::Disk { disk, .. } = &mut step.fault {
-            disk.sync_error = 0.0;
-        }
-    }
-}
 
 /// The values in a partition's log by offset, up to the first damage.
 pub(super) fn log(world: &World, server: Host, topic: &str, partition: i32) -> BTreeMap<i64, String> {
