@@ -479,6 +479,9 @@ impl LogWriter {
                 size: batch.size,
             });
             position += u64::from(batch.size);
+            // In the same look as the segment's new size: a reader that finds bytes beyond the end would take them for replicated.
+            view.offsets.end = batch.last_offset + 1;
+            view.offsets.epoch = batch.leader_epoch;
         }
         if let Some(state) = state {
             segment.publish(&state);

@@ -1,5 +1,7 @@
 //! Mistakes that were made once, each with the test that found it or would have.
 
+use std::sync::atomic::Ordering;
+
 use super::*;
 use ottla_io::write_all_at;
 use ottla_log::{EndTxn, Origin};
@@ -36,6 +38,39 @@ fn the_death_of_the_process_after_a_new_leader_epoch_loses_nothing() {
     assert_eq!(writer.loss(), None);
     assert_holds(&writer.reader(), 0, 5);
     assert_eq!(writer.reader().end_offset_for_epoch(4).end, 4);
+}
+
+/// A consumer got a batch before the log's end had moved past it, asked for the next one, and was told that its offset is out of range.
+#[test]
+fn a_reader_never_gets_bytes_beyond_the_end_while_an_append_is_under_way() {
+    let world = World::new();
+    let cfg = LogConfig {
+        segment_bytes: 1 << 20,
+        ..small()
+    };
+    let (_manager, mut writer) = world.create(&cfg);
+    let reader = writer.reader();
+    // Enough entries that an index is written, and waits, after the batch is.
+    world.faults.slow_write.store(true, Ordering::Relaxed);
+    let mut waits = 0;
+    for n in 0..400 {
+        writer.set_high_watermark(n);
+        let (bytes, info) = batch_with(&[n], &BatchOptions::default());
+        let mut appending = pin!(writer.append(bytes, info));
+        let mut polls = 0;
+        while appending
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
+        {
+            polls += 1;
+            let end = reader.offsets().end;
+            let found = read_all(&reader, (end - 1).max(0));
+            assert_eq!(found.last().map_or(0, |(_, last)| last + 1), end, "append {n}");
+        }
+        waits = waits.max(polls);
+    }
+    assert!(waits > 1, "no index was written");
 }
 
 /// The first life's recovery point must not judge the second's log, though the operator removed the folder by hand.
