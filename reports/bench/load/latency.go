@@ -95,7 +95,11 @@ func (p *paced) part(length time.Duration, used ...float64) (map[string]any, err
 			case d := <-p.seen:
 				latencies = append(latencies, float64(d)/1e6)
 			case <-quiet.C:
-				collected <- fmt.Errorf("%d of %d records came back", len(latencies), count)
+				err := fmt.Errorf("%d of %d records came back", len(latencies), count)
+				if cause := p.failed.Load(); cause != nil {
+					err = fmt.Errorf("%w: %w", err, *cause)
+				}
+				collected <- err
 				return
 			}
 		}
