@@ -71,6 +71,22 @@ pub enum Appended {
     },
 }
 
+impl Appended {
+    /// Offset of the batch's first record in the log.
+    pub fn base_offset(&self) -> Offset {
+        match self {
+            Appended::Written { base_offset, .. } | Appended::Duplicate { base_offset, .. } => *base_offset,
+        }
+    }
+
+    /// Offset of its last record.
+    pub fn last_offset(&self) -> Offset {
+        match self {
+            Appended::Written { last_offset, .. } | Appended::Duplicate { last_offset, .. } => *last_offset,
+        }
+    }
+}
+
 /// Why a batch was not appended. The log has not changed, except after a [`AppendError::Violation`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AppendError {

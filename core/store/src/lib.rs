@@ -12,6 +12,7 @@ mod epoch_file;
 mod errors;
 mod files;
 mod format;
+mod group;
 mod handle;
 mod index_file;
 mod load;
@@ -37,8 +38,9 @@ pub use errors::{
     AppendError, CreateError, FormatError, LoadError, OpenError, ReadError, StorageError, StoreError,
 };
 pub use format::{Format, format_dir};
+pub use group::Batch;
 pub use manager::{Directory, LogManager, StoreConfig};
 pub use reader::{LogReader, Slice, Upto};
 pub use shared::Offsets;
 pub use times::TimestampOffset;
-pub use writer::{Append, Batch, LogWriter, LossReport};
+pub use writer::{Append, LogWriter, LossReport};

@@ -24,15 +24,6 @@ use crate::shared::Shared;
 /// Free bytes beside a batch's own that a disk must have before it counts as not full any more.
 const ROOM: u64 = 1 << 20;
 
-/// A batch to append.
-#[derive(Debug)]
-pub struct Batch {
-    /// Its bytes, one validated batch.
-    pub bytes: BytesMut,
-    /// What the log needs to know of it.
-    pub info: AppendInfo,
-}
-
 /// What an append came to.
 #[derive(Debug)]
 pub struct Append {
@@ -91,7 +82,7 @@ pub struct LogWriter {
     pub(crate) effects: Vec<Effect>,
     pub(crate) queue: Vec<Queued>,
     pub(crate) group: Group,
-    bufs: Vec<Bytes>,
+    pub(crate) bufs: Vec<Bytes>,
     pub(crate) flush_wanted: Option<Offset>,
     pub(crate) index_write_due: bool,
     /// An operation is under way. Found set at the begin of the next one, it was abandoned half-way.
@@ -196,49 +187,6 @@ impl LogWriter {
         })
     }
 
-    /// Appends batches that wait together, in one write if they go into one segment. Each has its own result; a refused one does not
-    /// hold up the others.
-    pub async fn append_all(&mut self, batches: Vec<Batch>) -> Vec<Result<Append, AppendError>> {
-        let Some(now) = batches.first().map(|b| b.info.now) else {
-            return Vec::new();
-        };
-        if let Err(error) = self.begin(batches.iter().map(|b| b.bytes.len()).sum()).await {
-            return batches.iter().map(|_| Err(error.clone())).collect();
-        }
-        let mut results: Vec<Result<Append, AppendError>> = Vec::with_capacity(batches.len());
-        // Which result belongs to which queued batch.
-        let mut queued = Vec::with_capacity(batches.len());
-        for batch in batches {
-            let result = self.step(batch.bytes, &batch.info);
-            if let Ok((Appended::Written { .. }, _)) = &result {
-                queued.push(results.len());
-            }
-            let stop = matches!(result, Err(AppendError::Violation(_)));
-            results.push(result.map(|(appended, buffer)| Append {
-                appended,
-                flush_to: None,
-                buffer,
-            }));
-            if stop {
-                return results;
-            }
-        }
-        let (written, result) = self.write_queue(now).await;
-        self.bufs.clear();
-        if let Err(error) = result {
-            for n in queued.into_iter().skip(written) {
-                if let Some(slot) = results.get_mut(n) {
-                    *slot = Err(error.clone());
-                }
-            }
-        }
-        let flush_to = self.flush_wanted.take();
-        if let Some(Ok(last)) = results.iter_mut().rev().find(|r| r.is_ok()) {
-            last.flush_to = flush_to;
-        }
-        results
-    }
-
     /// Appends batches whose offsets and epochs are set: what a follower fetched, or the metadata log's leader wrote. Checksums are
     /// verified. A cut last batch, as a Fetch response may end with, is left out. Returns the new log end.
     pub async fn append_as_is(
@@ -306,7 +254,7 @@ impl LogWriter {
     }
 
     /// Checks that the log can be written.
-    async fn begin(&mut self, bytes: usize) -> Result<(), AppendError> {
+    pub(crate) async fn begin(&mut self, bytes: usize) -> Result<(), AppendError> {
         self.enter()?;
         if self.shared.epochs_unwritten.load(Ordering::Acquire)
             && self.shared.try_write_epochs().await?.is_err()
@@ -354,7 +302,7 @@ impl LogWriter {
     }
 
     /// Lets the log give the batch its offsets, and queues it for writing. Gives the buffer of a duplicate back.
-    fn step(
+    pub(crate) fn step(
         &mut self,
         mut bytes: BytesMut,
         info: &AppendInfo,
@@ -400,7 +348,7 @@ impl LogWriter {
     }
 
     /// Carries out the effects of the queued batches. Returns how many of them are written, and why not all.
-    async fn write_queue(&mut self, now: Time) -> (usize, Result<(), AppendError>) {
+    pub(crate) async fn write_queue(&mut self, now: Time) -> (usize, Result<(), AppendError>) {
         let mut written = self.queue.len();
         let result = match self.carry_out(now).await {
             Ok(()) => self.write_group().await,

@@ -1,4 +1,4 @@
-//! A disk whose syncs fail and whose writes take their time, on demand.
+//! A disk whose syncs and writes fail and whose writes take their time, on demand.
 
 use std::any::Any;
 use std::io;
@@ -14,6 +14,7 @@ use ottla_io::{Disk, Entry, File, Lock, Op, OpenOptions, ReadResult, WriteResult
 #[derive(Default)]
 pub(super) struct Faults {
     pub(super) fail_sync: AtomicBool,
+    pub(super) fail_write: AtomicBool,
     /// Writes happen at the second poll.
     pub(super) slow_write: AtomicBool,
 }
@@ -88,6 +89,9 @@ impl File for FaultyFile {
     }
 
     fn write_at(&self, offset: u64, bufs: Vec<Bytes>) -> Op<WriteResult> {
+        if self.faults.fail_write.load(Ordering::Relaxed) {
+            return Op::ready((Err(io::Error::other("input/output error")), bufs));
+        }
         if !self.faults.slow_write.load(Ordering::Relaxed) {
             return self.inner.write_at(offset, bufs);
         }

@@ -30,6 +30,67 @@ fn a_full_disk_refuses_appends_until_there_is_room() {
     assert_holds(&writer.reader(), 0, 20);
 }
 
+/// A producer's repetition can come in the same group as its original, which then is not there to repeat.
+#[test]
+fn a_repetition_fails_with_its_original() {
+    let world = World::new();
+    let (_manager, mut writer) = world.create(&small());
+    let from_producer = |sequence| {
+        let options = BatchOptions {
+            producer_id: 5,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        };
+        let (bytes, info) = batch_with(&[1], &options);
+        Batch { bytes, info }
+    };
+    let group = || {
+        vec![
+            from_producer(0),
+            from_producer(1),
+            from_producer(1),
+            from_producer(0),
+        ]
+    };
+    let bases = |results: Vec<Result<Append, AppendError>>| -> Vec<Option<Offset>> {
+        results
+            .into_iter()
+            .map(|r| r.ok().map(|append| append.appended.base_offset()))
+            .collect()
+    };
+    run(writer.append_all(vec![from_producer(0)]));
+    world.disk.set_capacity(Some(world.disk.used() + 50));
+    // What is there already is a repetition; the second batch was lost, and its repetition with it.
+    assert_eq!(
+        bases(run(writer.append_all(group()))),
+        [Some(0), None, None, Some(0)]
+    );
+    world.disk.set_capacity(None);
+    assert_eq!(
+        bases(run(writer.append_all(group()))),
+        [Some(0), Some(1), Some(1), Some(0)]
+    );
+    assert_holds(&writer.reader(), 0, 2);
+}
+
+#[test]
+fn a_group_fails_when_its_write_does() {
+    let world = World::new();
+    let (_manager, mut writer) = world.create(&small());
+    append(&mut writer, &[0]);
+    world.faults.fail_write.store(true, Ordering::Relaxed);
+    let group = (1..4).map(|n| {
+        let (bytes, info) = batch_with(&[n], &BatchOptions::default());
+        Batch { bytes, info }
+    });
+    let results = run(writer.append_all(group.collect()));
+    assert_eq!(results.len(), 3);
+    for result in results {
+        assert!(matches!(result, Err(AppendError::Storage(_))), "{result:?}");
+    }
+}
+
 #[test]
 fn a_failed_sync_takes_the_directory_offline_for_good() {
     let world = World::new();

@@ -27,7 +27,8 @@ use ottla_types::{NodeId, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::records::{BatchBuilder, BatchOptions, BatchRef, Batches, Codec, Compressor};
 
 use crate::{
-    Append, AppendError, Format, LogManager, LogReader, LogWriter, OpenError, StoreConfig, Upto, format_dir,
+    Append, AppendError, Batch, Format, LogManager, LogReader, LogWriter, OpenError, StoreConfig, Upto,
+    format_dir,
 };
 use disk::{Faults, FaultyDisk};
 
