@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use bytes::BytesMut;
 use ottla_io::Env;
 use ottla_log::{AppendInfo, Appended, BatchMeta, LogConfig};
-use ottla_store::{AppendError, LogReader, LogWriter, StorageError};
+use ottla_store::{Append, AppendError, Batch, LogReader, LogWriter, StorageError};
 use ottla_types::config::{TimestampType, TopicConfig};
-use ottla_types::{Epoch, ErrorCode, Event, Offset, TopicPartition, Uuid};
+use ottla_types::{Epoch, ErrorCode, Event, Offset, Time, TopicPartition, Uuid};
 use tokio::sync::oneshot;
 
 use crate::Node;
@@ -55,28 +55,43 @@ impl Refused {
     }
 }
 
+type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// A batch that waits to be appended.
+struct Queued {
+    batch: BytesMut,
+    meta: BatchMeta,
+    reply: Reply<Produced>,
+}
+
+/// Who waits for a batch's append, and what its answer needs.
+struct Waiting {
+    meta: BatchMeta,
+    size: usize,
+    reply: Reply<Produced>,
+}
+
+impl Queued {
+    fn part(self, epoch: Epoch, now: Time) -> (Batch, Waiting) {
+        let Queued { batch, meta, reply } = self;
+        let size = batch.len();
+        let info = AppendInfo::client(meta, epoch, now);
+        (Batch { bytes: batch, info }, Waiting { meta, size, reply })
+    }
+}
+
+/// The most batches of one write.
+const GROUP_BATCHES: usize = 32;
+/// With this many bytes a write is large enough.
+const GROUP_BYTES: usize = 1 << 20;
+
 enum Job {
-    Append {
-        batch: BytesMut,
-        meta: BatchMeta,
-        reply: oneshot::Sender<Result<Produced, Refused>>,
-    },
-    DeleteRecords {
-        offset: Offset,
-        reply: oneshot::Sender<Result<Offset, Refused>>,
-    },
-    Configure {
-        config: LogConfig,
-    },
-    Maintain {
-        reply: oneshot::Sender<()>,
-    },
-    Flushed {
-        upto: Result<Offset, StorageError>,
-    },
-    Close {
-        reply: oneshot::Sender<LogWriter>,
-    },
+    Append(Queued),
+    DeleteRecords { offset: Offset, reply: Reply<Offset> },
+    Configure { config: LogConfig },
+    Maintain { reply: oneshot::Sender<()> },
+    Flushed { upto: Result<Offset, StorageError> },
+    Close { reply: oneshot::Sender<LogWriter> },
 }
 
 /// An append that waits for a flush.
@@ -84,7 +99,7 @@ struct Unflushed {
     produced: Produced,
     /// Bytes that become readable with it.
     size: usize,
-    reply: oneshot::Sender<Result<Produced, Refused>>,
+    reply: Reply<Produced>,
 }
 
 struct State {
@@ -194,7 +209,7 @@ impl Partition {
         batch: BytesMut,
         meta: BatchMeta,
     ) -> oneshot::Receiver<Result<Produced, Refused>> {
-        self.submit(|reply| Job::Append { batch, meta, reply })
+        self.submit(|reply| Job::Append(Queued { batch, meta, reply }))
     }
 
     /// Moves the log start up to `offset`, or to the high watermark if it is −1. The result is the new log start.
@@ -254,7 +269,7 @@ impl Partition {
                 }
             };
             match job {
-                Job::Append { batch, meta, reply } => self.do_append(&mut writer, batch, meta, reply).await,
+                Job::Append(first) => self.do_append(&mut writer, first).await,
                 Job::DeleteRecords { offset, reply } => {
                     let _ = reply.send(self.do_delete_records(&mut writer, offset).await);
                 }
@@ -279,80 +294,111 @@ impl Partition {
         }
     }
 
-    async fn do_append(
-        self: &Arc<Self>,
-        writer: &mut LogWriter,
-        batch: BytesMut,
-        meta: BatchMeta,
-        reply: oneshot::Sender<Result<Produced, Refused>>,
-    ) {
-        let size = batch.len();
-        let info = AppendInfo::client(meta, self.epoch, self.env.clock.wall());
-        let append = match writer.append(batch, info).await {
-            Ok(append) => append,
-            Err(error) => {
-                match &error {
-                    AppendError::Violation(violation) => self.stop_node(&violation.to_string()),
-                    AppendError::Storage(_) => self.directory_failed(),
-                    AppendError::DiskFull { .. } => {
-                        self.health
-                            .disk_full(self.reader.directory(), self.env.clock.now());
-                    }
-                    _ => {}
-                }
-                let refused = errors::append(&error);
-                self.metrics.produce_failed(refused.code);
-                let _ = reply.send(Err(refused));
-                return;
-            }
-        };
-        self.metrics.produced(size, meta.record_count);
-        let start = self.reader.offsets().start;
-        let (written, produced) = match append.appended {
-            Appended::Written {
-                base_offset,
-                last_offset,
-                ..
-            } => (true, (base_offset, last_offset)),
-            Appended::Duplicate {
-                base_offset,
-                last_offset,
-                ..
-            } => (false, (base_offset, last_offset)),
-        };
-        let append_time = self.config().message_timestamp_type == TimestampType::LogAppendTime;
-        let produced = Produced {
-            base_offset: produced.0,
-            last_offset: produced.1,
-            log_append_time: if append_time { meta.max_timestamp } else { -1 },
-            log_start: start,
-        };
-        // A duplicate of a batch that is not flushed yet waits with it.
-        let flush_messages = self.config().flush_messages;
-        let waits = flush_messages < i64::MAX
-            && (append.flush_to.is_some() || !written)
-            && self.reader.offsets().recovery_point <= produced.last_offset;
-        // Where every batch is flushed nobody reads what a loss of power could still take back.
-        let hidden = waits && flush_messages == 1;
-        if written && !hidden {
-            self.replicated(writer, produced.last_offset + 1, size);
-        }
-        if waits {
-            let size = if written && hidden { size } else { 0 };
-            self.acknowledge_after_flush(Unflushed {
-                produced,
-                size,
-                reply,
-            });
+    /// Appends a batch, and those right behind it in the queue in the same write.
+    async fn do_append(self: &Arc<Self>, writer: &mut LogWriter, first: Queued) {
+        let now = self.env.clock.wall();
+        let (batch, waiting) = first.part(self.epoch, now);
+        if !matches!(self.lock().jobs.front(), Some(Job::Append(_))) {
+            let result = writer.append(batch.bytes, batch.info).await;
+            let flush_to = result.as_ref().map_or(None, |append| append.flush_to);
+            self.settle(writer, flush_to, [(result, waiting)].into_iter());
             return;
         }
-        self.acknowledge(produced, reply);
-        if let Some(to) = append.flush_to {
+        let (batches, waiting) = self.with_queued_behind((batch, waiting), now);
+        let results = writer.append_all(batches).await;
+        let flush_to = results.iter().flatten().find_map(|append| append.flush_to);
+        // After a violation there are fewer results than batches: the node stops, and who waits for the rest is refused.
+        self.settle(writer, flush_to, results.into_iter().zip(waiting));
+    }
+
+    /// `first`, and as many of the appends that are next in the queue as one write takes.
+    fn with_queued_behind(&self, first: (Batch, Waiting), now: Time) -> (Vec<Batch>, Vec<Waiting>) {
+        let mut bytes = first.1.size;
+        let (mut batches, mut waiting) = (vec![first.0], vec![first.1]);
+        let mut state = self.lock();
+        while batches.len() < GROUP_BATCHES
+            && bytes < GROUP_BYTES
+            && let Some(job) = state.jobs.pop_front_if(|job| matches!(job, Job::Append(_)))
+            && let Job::Append(next) = job
+        {
+            let (batch, next) = next.part(self.epoch, now);
+            bytes += next.size;
+            batches.push(batch);
+            waiting.push(next);
+        }
+        (batches, waiting)
+    }
+
+    fn refuse(&self, error: &AppendError, reply: Reply<Produced>) {
+        match error {
+            AppendError::Violation(violation) => self.stop_node(&violation.to_string()),
+            AppendError::Storage(_) => self.directory_failed(),
+            AppendError::DiskFull { .. } => {
+                self.health
+                    .disk_full(self.reader.directory(), self.env.clock.now());
+            }
+            _ => {}
+        }
+        let refused = errors::append(error);
+        self.metrics.produce_failed(refused.code);
+        let _ = reply.send(Err(refused));
+    }
+
+    /// Shows and answers appends, at once or when the platter has them. `flush_to`: a flush is due, because `flush.messages` was
+    /// reached by one of them, or because a segment was closed.
+    fn settle(
+        self: &Arc<Self>,
+        writer: &mut LogWriter,
+        flush_to: Option<Offset>,
+        results: impl Iterator<Item = (Result<Append, AppendError>, Waiting)>,
+    ) {
+        let config = self.config();
+        let append_time = config.message_timestamp_type == TimestampType::LogAppendTime;
+        let offsets = self.reader.offsets();
+        let mut unflushed = Vec::new();
+        for (result, Waiting { meta, size, reply }) in results {
+            let appended = match result {
+                Ok(append) => append.appended,
+                Err(error) => {
+                    self.refuse(&error, reply);
+                    continue;
+                }
+            };
+            self.metrics.produced(size, meta.record_count);
+            let written = matches!(appended, Appended::Written { .. });
+            let (base_offset, last_offset) = (appended.base_offset(), appended.last_offset());
+            let produced = Produced {
+                base_offset,
+                last_offset,
+                log_append_time: if append_time { meta.max_timestamp } else { -1 },
+                log_start: offsets.start,
+            };
+            // A duplicate of a batch that is not flushed yet waits with it.
+            let waits = config.flush_messages < i64::MAX
+                && (flush_to.is_some() || !written)
+                && offsets.recovery_point <= last_offset;
+            // Where every batch is flushed nobody reads what a loss of power could still take back.
+            let hidden = waits && config.flush_messages == 1;
+            if written && !hidden {
+                self.replicated(writer, last_offset + 1, size);
+            }
+            if waits {
+                unflushed.push(Unflushed {
+                    produced,
+                    size: if written && hidden { size } else { 0 },
+                    reply,
+                });
+            } else {
+                self.acknowledge(produced, reply);
+            }
+        }
+        if !unflushed.is_empty() {
+            self.acknowledge_after_flush(unflushed);
+        } else if let Some(to) = flush_to {
             // A segment was closed: its bytes go to the platter in the background.
             let reader = self.reader.clone();
-            self.env
-                .tasks
-                .spawn("flush", Box::pin(async move { drop(reader.flush_to(to).await) }));
+            let flush = async move { drop(reader.flush_to(to).await) };
+            self.env.tasks.spawn("flush", Box::pin(flush));
         }
     }
 
@@ -384,9 +430,9 @@ impl Partition {
     }
 
     /// `flush.messages`: the acknowledgement waits for the platter. One flush serves all that came before it began.
-    fn acknowledge_after_flush(self: &Arc<Self>, waiting: Unflushed) {
+    fn acknowledge_after_flush(self: &Arc<Self>, waiting: Vec<Unflushed>) {
         let mut state = self.lock();
-        state.unflushed.push_back(waiting);
+        state.unflushed.extend(waiting);
         if !std::mem::replace(&mut state.flushing, true) {
             drop(state);
             self.spawn_flush();
