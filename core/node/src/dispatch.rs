@@ -89,7 +89,19 @@ pub struct Dispatcher(pub Arc<Node>);
 
 impl Service for Dispatcher {
     fn call(&self, peer: &Peer, frame: BytesMut) -> Op<(Reply, Option<BytesMut>)> {
-        let mut serving: BoxFuture<'static, _> = Box::pin(serve(self.0.clone(), peer.clone(), frame));
+        self.begin(peer, frame, false)
+    }
+
+    fn call_ahead(&self, peer: &Peer, frame: BytesMut, next: &[u8]) -> Op<(Reply, Option<BytesMut>)> {
+        // Only produce requests leave work for each other; any other request finds what came before it in the log.
+        let key = next.first_chunk::<2>().map(|key| i16::from_be_bytes(*key));
+        self.begin(peer, frame, key == Some(ApiKey::Produce as i16))
+    }
+}
+
+impl Dispatcher {
+    fn begin(&self, peer: &Peer, frame: BytesMut, more: bool) -> Op<(Reply, Option<BytesMut>)> {
+        let mut serving: BoxFuture<'static, _> = Box::pin(serve(self.0.clone(), peer.clone(), frame, more));
         // Most requests are done when they are first looked at; the connection then needs no wake-up for them.
         let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
         match serving.as_mut().poll(&mut cx) {
@@ -99,9 +111,10 @@ impl Service for Dispatcher {
     }
 }
 
-async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut) -> (Reply, Option<BytesMut>) {
+/// `more`: another produce request of the connection is there already.
+async fn serve(node: Arc<Node>, peer: Peer, frame: BytesMut, more: bool) -> (Reply, Option<BytesMut>) {
     let (started, received) = (node.env.clock.now(), frame.len());
-    let (api, result, frame) = route(&node, &peer, frame).await;
+    let (api, result, frame) = route(&node, &peer, frame, more).await;
     let reply = result.unwrap_or_else(Reply::Close);
     if let Some(api) = api {
         let sent = match &reply {
@@ -124,6 +137,7 @@ async fn route(
     node: &Arc<Node>,
     peer: &Peer,
     mut frame: BytesMut,
+    more: bool,
 ) -> (Option<ApiKey>, Result<Reply, Rejected>, Option<BytesMut>) {
     let request = match parse(peer, &frame) {
         Ok(request) => request,
@@ -139,7 +153,7 @@ async fn route(
         let (head, at) = (api::produce::Head::of(&request), request.body.offset());
         // The batches are cut out of what is behind the header, which is kept to name the client by.
         let header = frame.split_to(at);
-        let (reply, frame) = api::produce::handle(node, head, at, frame).await;
+        let (reply, frame) = api::produce::handle(node, head, at, frame, more).await;
         let named = |reject: Reject| reject.of(parse(peer, &header).ok().and_then(|r| r.client_id));
         return (Some(api), reply.map_err(named), frame);
     }

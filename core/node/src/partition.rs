@@ -55,6 +55,29 @@ impl Refused {
     }
 }
 
+/// A batch on its way into the log.
+pub struct Appending {
+    due: Option<Due>,
+    /// Comes when the batch is acknowledged.
+    pub result: oneshot::Receiver<Result<Produced, Refused>>,
+}
+
+impl Appending {
+    /// Has the batch appended, if it is not yet.
+    pub fn begin(&mut self) {
+        self.due = None;
+    }
+}
+
+/// Work that is queued at a partition, and done at the latest when this is dropped: nobody can leave it undone.
+struct Due(Arc<Partition>);
+
+impl Drop for Due {
+    fn drop(&mut self) {
+        self.0.work();
+    }
+}
+
 type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 
 /// A batch that waits to be appended.
@@ -203,13 +226,12 @@ impl Partition {
         }
     }
 
-    /// Appends a validated batch. The result comes when it is acknowledged.
-    pub fn append(
-        self: &Arc<Self>,
-        batch: BytesMut,
-        meta: BatchMeta,
-    ) -> oneshot::Receiver<Result<Produced, Refused>> {
-        self.submit(|reply| Job::Append(Queued { batch, meta, reply }))
+    /// Queues a validated batch. It is appended by [`Appending::begin`], or earlier with another one.
+    pub fn append(self: &Arc<Self>, batch: BytesMut, meta: BatchMeta) -> Appending {
+        let (reply, result) = oneshot::channel();
+        self.queue(Job::Append(Queued { batch, meta, reply }));
+        let due = Some(Due(self.clone()));
+        Appending { due, result }
     }
 
     /// Moves the log start up to `offset`, or to the high watermark if it is −1. The result is the new log start.
@@ -240,11 +262,23 @@ impl Partition {
     }
 
     fn enqueue(self: &Arc<Self>, job: Job) {
+        self.queue(job);
+        self.work();
+    }
+
+    fn queue(&self, job: Job) {
         let mut state = self.lock();
-        if state.closed {
+        if !state.closed {
+            state.jobs.push_back(job);
+        }
+    }
+
+    /// Does what is queued, unless somebody is at it.
+    fn work(self: &Arc<Self>) {
+        let mut state = self.lock();
+        if state.jobs.is_empty() {
             return;
         }
-        state.jobs.push_back(job);
         let Some(writer) = state.writer.take() else { return };
         drop(state);
         let mut turn: ottla_io::BoxFuture<'static, ()> = Box::pin(self.clone().turn(writer));

@@ -59,6 +59,13 @@ impl Input {
         }
     }
 
+    /// The next frame, if all of it has arrived. It stays.
+    pub fn peek(&self) -> Option<&[u8]> {
+        let (prefix, rest) = self.buffer.split_first_chunk::<4>()?;
+        let size = usize::try_from(i32::from_be_bytes(*prefix)).ok()?;
+        rest.get(..size)
+    }
+
     /// The next frame without its length prefix, if all of it has arrived; else how many bytes it needs in all, if known.
     pub fn next_frame(&mut self) -> Result<Result<BytesMut, Option<usize>>, FrameError> {
         let Some(prefix) = self.buffer.first_chunk::<4>() else {

@@ -47,6 +47,13 @@ pub trait Service: Send + Sync {
     /// Serves one request (a frame without its length prefix). A ready result costs no wake-up. The frame's memory comes back
     /// with the reply when the service is done with it.
     fn call(&self, peer: &Peer, frame: BytesMut) -> Op<(Reply, Option<BytesMut>)>;
+
+    /// As [`Service::call`], for a request behind which the frame `next` has arrived already: the service may leave work that it can do
+    /// for both at once. The connection looks at the operation again, without being woken, before it waits for anything.
+    fn call_ahead(&self, peer: &Peer, frame: BytesMut, next: &[u8]) -> Op<(Reply, Option<BytesMut>)> {
+        let _ = next;
+        self.call(peer, frame)
+    }
 }
 
 /// Why a connection ended.
@@ -171,8 +178,11 @@ impl Connection<'_> {
     /// Looks after requests under way and queues the answers whose turn has come.
     fn poll_answers(&mut self, cx: &mut Context<'_>) -> bool {
         for waiting in self.waiting.iter_mut().filter(|w| w.done.is_none()) {
-            if let Poll::Ready((reply, _)) = std::pin::Pin::new(&mut waiting.op).poll(cx) {
+            if let Poll::Ready((reply, frame)) = std::pin::Pin::new(&mut waiting.op).poll(cx) {
                 waiting.done = Some(reply);
+                if let Some(frame) = frame {
+                    self.input.recycle(frame);
+                }
             }
         }
         let mut progress = false;
@@ -243,7 +253,11 @@ impl Connection<'_> {
             self.held = Some(frame);
             return false;
         };
-        match self.service.call(self.peer, frame).into_ready() {
+        let op = match self.input.peek() {
+            Some(next) => self.service.call_ahead(self.peer, frame, next),
+            None => self.service.call(self.peer, frame),
+        };
+        match op.into_ready() {
             Ok((reply, frame)) if self.waiting.is_empty() => {
                 self.answer(reply);
                 if let Some(frame) = frame {

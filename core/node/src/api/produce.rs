@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::{Buf, BytesMut};
 use ottla_rpc::Reply;
@@ -14,11 +15,10 @@ use ottla_wire::messages::produce_request::ProduceRequest;
 use ottla_wire::messages::produce_response::{
     PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
 };
-use tokio::sync::oneshot;
 
 use crate::Node;
 use crate::dispatch::{Reject, Request};
-use crate::partition::{Produced, Refused};
+use crate::partition::{Appending, Produced, Refused};
 use crate::validate;
 
 /// A produce request taken apart: what it wants, and where in the frame its batches lie.
@@ -49,7 +49,7 @@ struct PartitionPart {
 /// One partition's way through the request.
 enum Progress {
     Refused(Refused),
-    Waiting(oneshot::Receiver<Result<Produced, Refused>>),
+    Waiting(Appending),
 }
 
 impl Head {
@@ -97,12 +97,13 @@ impl Body {
 }
 
 /// Serves a produce request. `frame` is what of it lies behind `at`, the end of its header; it comes back when nobody holds a
-/// part of it any more.
+/// part of it any more. With `more` of them behind it, its batches wait for theirs, to be written together.
 pub async fn handle(
     node: &Arc<Node>,
     head: Head,
     at: usize,
     frame: BytesMut,
+    more: bool,
 ) -> (Result<Reply, Reject>, Option<BytesMut>) {
     let body = match head.body {
         Ok(body) => body,
@@ -116,12 +117,21 @@ pub async fn handle(
             progress.push(start(node, &body, topic, part, batch));
         }
     }
+    if more {
+        look_again().await;
+    }
+    for waiting in &mut progress {
+        if let Progress::Waiting(appending) = waiting {
+            appending.begin();
+        }
+    }
     let mut done = Vec::with_capacity(progress.len());
     for waiting in progress {
         done.push(match waiting {
             Progress::Refused(refused) => Err(refused),
             // A partition that is closed drops its queue: the node is stopping, or the topic was deleted.
-            Progress::Waiting(result) => result
+            Progress::Waiting(appending) => appending
+                .result
                 .await
                 .unwrap_or(Err(Refused::code(ErrorCode::NotLeaderOrFollower))),
         });
@@ -134,6 +144,16 @@ pub async fn handle(
         _ => answer(&body, head.version, head.correlation_id, &done),
     };
     (reply, Some(cutter.frame))
+}
+
+/// Pending once. Who polls a request looks at it again by itself (`Service::call_ahead`).
+async fn look_again() {
+    let mut looked = false;
+    std::future::poll_fn(|_| match std::mem::replace(&mut looked, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 fn start(
@@ -155,7 +175,7 @@ fn accept(
     topic: &TopicPart,
     part: &PartitionPart,
     mut batch: BytesMut,
-) -> Result<oneshot::Receiver<Result<Produced, Refused>>, Refused> {
+) -> Result<Appending, Refused> {
     if !(-1..=1).contains(&body.acks) {
         return Err(Refused::code(ErrorCode::InvalidRequiredAcks));
     }
