@@ -44,10 +44,18 @@ transaction.state.log.min.isr=1
 """
 
 
+_given = set()
+
+
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port that nobody listens on, and that was not given out here before."""
+    while True:
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 class Usage:
@@ -145,8 +153,11 @@ class Kafka(Broker):
         text = KAFKA_PROPERTIES.format(port=self.port, controller=free_port(), data=self.folder / "data")
         self.properties.write_text(text)
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        subprocess.run(self.java("kafka.tools.StorageTool", "format", "-t", "A" + cluster[1:], "-c", str(self.properties)),
-                       check=True, capture_output=True)
+        formatting = subprocess.run(
+            self.java("kafka.tools.StorageTool", "format", "-t", "A" + cluster[1:], "-c", str(self.properties)),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        if formatting.returncode:
+            raise RuntimeError(f"Kafka's storage tool failed:\n{formatting.stdout}")
 
     @property
     def properties(self):
