@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::{Clock, File, Mono, Op, Sleep, Stream};
-use ottla_rpc::{Budget, Limits, Peer, Reply, Service, serve};
+use ottla_rpc::{Budget, Limits, Peer, Reply, Service, Stop, serve};
 use ottla_types::Time;
 
 /// Gives all its bytes in one read, then nothing more.
@@ -116,7 +116,8 @@ fn answers(input: Vec<u8>, max_in_flight: usize) -> (Vec<u8>, Vec<(u8, u8)>) {
         idle: Duration::from_secs(600),
         memory: Budget::new(usize::MAX),
     };
-    let mut serving = pin!(serve(stream, peer, &echo, &limits, &Never));
+    let stop = Stop::default();
+    let mut serving = pin!(serve(stream, peer, &echo, &limits, &stop, &Never));
     // One look, and nobody ever wakes it.
     assert!(
         serving
