@@ -10,6 +10,13 @@ fn runs_with(counters: &[std::collections::BTreeMap<String, u64>], what: &str, b
         .count()
 }
 
+fn replay(plan: &str) -> ottla_sim::Report {
+    let broker = scenario::find("broker").expect("it is listed");
+    broker
+        .run(&ottla_sim::Plan::parse(plan).expect("a plan"))
+        .expect_pass()
+}
+
 #[test]
 fn two_hundred_seeds_keep_every_acknowledged_record() {
     let broker = scenario::find("broker").expect("it is listed");
@@ -59,11 +66,7 @@ fn a_seed_gives_the_same_trace_twice() {
 /// been acknowledged in it. Found by the first seed ever run.
 #[test]
 fn a_new_log_directory_survives_a_power_loss() {
-    let broker = scenario::find("broker").expect("it is listed");
-    let text = include_str!("../../scenarios/store/log-directory-name-lost.toml");
-    let report = broker
-        .run(&ottla_sim::Plan::parse(text).expect("a plan"))
-        .expect_pass();
+    let report = replay(include_str!("../../scenarios/store/log-directory-name-lost.toml"));
     assert!(
         report.count("fault.power_loss") > 1,
         "the witness: power was lost before the end of the story, which takes it too"
@@ -73,11 +76,7 @@ fn a_new_log_directory_survives_a_power_loss() {
 /// The same, when the process had died between making the directory and syncing its parent.
 #[test]
 fn a_crash_while_formatting_leaves_no_name_undurable() {
-    let broker = scenario::find("broker").expect("it is listed");
-    let text = include_str!("../../scenarios/store/crash-while-formatting.toml");
-    let report = broker
-        .run(&ottla_sim::Plan::parse(text).expect("a plan"))
-        .expect_pass();
+    let report = replay(include_str!("../../scenarios/store/crash-while-formatting.toml"));
     assert!(
         report.count("fault.crash") > 0,
         "the witness: the process crashed"
@@ -87,11 +86,9 @@ fn a_crash_while_formatting_leaves_no_name_undurable() {
 /// A process crash left a partition's folder without its `partition.metadata`; the partition then stayed offline for good.
 #[test]
 fn a_crash_while_a_partition_is_made_is_made_good() {
-    let broker = scenario::find("broker").expect("it is listed");
-    let text = include_str!("../../scenarios/store/crash-while-creating-partition.toml");
-    let report = broker
-        .run(&ottla_sim::Plan::parse(text).expect("a plan"))
-        .expect_pass();
+    let report = replay(include_str!(
+        "../../scenarios/store/crash-while-creating-partition.toml"
+    ));
     assert!(
         report.count("fault.crash") > 0,
         "the witness: the process crashed"

@@ -33,6 +33,10 @@ pub trait Stream: Send {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut BytesMut, max: usize) -> Poll<io::Result<usize>>;
     /// Takes some of `bufs`, in order, and says how much. Written bytes leave by themselves; waits when the peer's window is full.
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
+    /// The same, by a caller that has more to send at once: the bytes may wait for it, so that they leave together.
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, bufs)
+    }
     /// Sends up to `len` bytes of `file` from `offset`, without a copy where the back end can. 0 means that the file ends
     /// before `offset`: the length that went out ahead was a lie, and the connection must be closed.
     fn poll_send_file(

@@ -1,9 +1,9 @@
 //! Sending a range of a file: sendfile(2) from the page cache to the socket, after the pool has brought cold pages in; a copy
 //! where a file or its file system can't.
-#![allow(unsafe_code, reason = "sendfile(2)")]
+#![allow(unsafe_code, reason = "sendfile(2) and sendmsg(2)")]
 
 use std::future::Future;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IoSlice};
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -124,6 +124,27 @@ fn when_writable(
             result => return Poll::Ready(result),
         }
     }
+}
+
+/// Writes bytes that a file range follows. The kernel keeps what does not fill a packet until then (MSG_MORE), so that the head of an
+/// answer doesn't leave by itself and wake the peer for a few bytes.
+pub(crate) fn write_more(
+    cx: &mut Context<'_>,
+    tcp: &TcpStream,
+    bufs: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    when_writable(cx, tcp, || {
+        tcp.try_io(Interest::WRITABLE, || {
+            // SAFETY: all zeros is a valid `msghdr`: no address, no buffers, no control data.
+            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+            message.msg_iov = bufs.as_ptr().cast_mut().cast();
+            message.msg_iovlen = bufs.len() as _;
+            // SAFETY: the descriptor is open over the call; `IoSlice` has the layout of `iovec`, and the kernel only reads
+            // the buffers, which outlive the call.
+            let n = unsafe { libc::sendmsg(tcp.as_raw_fd(), &message, libc::MSG_MORE | libc::MSG_NOSIGNAL) };
+            usize::try_from(n).map_err(|_| io::Error::last_os_error())
+        })
+    })
 }
 
 fn send(

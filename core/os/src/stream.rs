@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use crate::file::Inner;
-use crate::sendfile::Sending;
+use crate::sendfile::{self, Sending};
 
 /// A buffer without room grows by this much: a peer's claim of a large frame is met as the bytes come.
 const GROW: usize = 64 << 10;
@@ -57,6 +57,10 @@ impl Stream for OsStream {
 
     fn poll_write(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_write_more(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        sendfile::write_more(cx, &self.tcp, bufs)
     }
 
     fn poll_send_file(

@@ -145,7 +145,13 @@ impl Output {
             slices[count] = IoSlice::new(bytes);
             count += 1;
         }
-        let sent = std::task::ready!(stream.poll_write(cx, &slices[..count])).map_err(OutputError::Io)?;
+        let slices = &slices[..count];
+        // A file range behind these bytes leaves at once too.
+        let sent = match self.parts.get(count) {
+            Some(Part::File { .. }) => stream.poll_write_more(cx, slices),
+            _ => stream.poll_write(cx, slices),
+        };
+        let sent = std::task::ready!(sent).map_err(OutputError::Io)?;
         if sent == 0 {
             return Poll::Ready(Err(OutputError::Io(io::ErrorKind::WriteZero.into())));
         }
