@@ -148,6 +148,28 @@ impl Log {
     /// Deletes what retention no longer keeps: segments below the start always, by size and age when `cleanup.policy` says
     /// `delete`. When every segment would go, a new one comes first.
     pub fn retention(&mut self, cfg: &LogConfig, now: Time, out: &mut Vec<Effect>) -> Result<(), LogError> {
+        self.expire(cfg, now, true, out).map(drop)
+    }
+
+    /// The part of [`Log::retention`] that needs no new segment, and so no room on the disk: the active one stays. Returns whether
+    /// it is due too.
+    pub fn retention_without_roll(
+        &mut self,
+        cfg: &LogConfig,
+        now: Time,
+        out: &mut Vec<Effect>,
+    ) -> Result<bool, LogError> {
+        self.expire(cfg, now, false, out)
+    }
+
+    fn expire(
+        &mut self,
+        cfg: &LogConfig,
+        now: Time,
+        may_roll: bool,
+        out: &mut Vec<Effect>,
+    ) -> Result<bool, LogError> {
+        let mut more = false;
         let rules = [
             (RetentionRule::LogStart, StartCause::DeleteRecords),
             (RetentionRule::Size, StartCause::RetentionSize),
@@ -163,12 +185,17 @@ impl Log {
                 high_watermark: self.high_watermark,
                 now,
             };
-            let count = self.segments.expired(cfg, &bounds, rule);
+            let mut count = self.segments.expired(cfg, &bounds, rule);
+            if count > 0 && count == self.segments.list().len() {
+                if may_roll {
+                    self.roll(self.end, RollReason::Asked, now, out)?;
+                } else {
+                    more = true;
+                    count -= 1;
+                }
+            }
             if count == 0 {
                 continue;
-            }
-            if count == self.segments.list().len() {
-                self.roll(self.end, RollReason::Asked, now, out)?;
             }
             // The start moves before the files go: a reader must not be sent to a segment that is gone.
             if let Some(first) = self.segments.list().get(count) {
@@ -180,7 +207,7 @@ impl Log {
                     .map(|s| Effect::DeleteSegment { segment: s.base }),
             );
         }
-        Ok(())
+        Ok(more)
     }
 
     /// The segment that a cut at `offset` goes through: what [`Log::truncate`] needs is read there. `None` when nothing lies
