@@ -46,7 +46,7 @@ pub fn read(error: &ReadError) -> ErrorCode {
 /// A refused operation on a log.
 pub fn store(error: &StoreError) -> Refused {
     let code = match error {
-        StoreError::Storage(_) => ErrorCode::KafkaStorageError,
+        StoreError::Storage(_) | StoreError::DiskFull { .. } => ErrorCode::KafkaStorageError,
         StoreError::OutOfRange { .. } => ErrorCode::OffsetOutOfRange,
         StoreError::Violation(_) => ErrorCode::UnknownServerError,
     };

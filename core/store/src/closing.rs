@@ -4,28 +4,40 @@ use ottla_log::format::file_name::FileKind;
 use ottla_types::{Offset, Time};
 
 use crate::errors::StoreError;
+use crate::log_dir::Written;
 use crate::replay;
 use crate::writer::LogWriter;
 
 impl LogWriter {
-    /// A clean stop of one log: everything flushed, indexes complete, a producer snapshot at the end.
+    /// A clean stop of one log: everything flushed, indexes complete, a producer snapshot at the end. A full disk is told when
+    /// everything else is done: the log is whole, but the next start has to check it.
     pub(crate) async fn close(&mut self, now: Time) -> Result<(), StoreError> {
         self.enter()?;
         self.log.close(&mut self.effects).map_err(StoreError::Violation)?;
-        self.carry_out_plain(now).await?;
+        let mut whole = self.carry_out_plain(now).await;
+        if !matches!(whole, Ok(()) | Err(StoreError::DiskFull { .. })) {
+            return whole;
+        }
         let segments = self.shared.view().segments.clone();
         let dir = self.shared.home.dir.clone();
         for segment in &segments {
-            dir.io("writing an index", segment.write_indexes().await)?;
+            match dir.io_or_full("writing an index", segment.write_indexes().await) {
+                Err(full @ StoreError::DiskFull { .. }) => whole = Err(full),
+                other => other?,
+            }
             dir.io("flushing a segment", segment.sync(true).await)?;
         }
         let end: Offset = self.log.end();
         self.shared.flush_to(end).await?;
         self.shared.sync_snapshot(end).await?;
-        self.shared.write_epochs().await?;
+        if self.shared.write_epochs().await? == Written::NoRoom {
+            whole = whole.and(Err(StoreError::DiskFull {
+                dir: dir.path.clone(),
+            }));
+        }
         self.shared.sync_names().await?;
         self.leave();
-        Ok(())
+        whole
     }
 
     /// Removes producer snapshots that nobody will read: of a state that the log no longer reaches, and those of earlier clean

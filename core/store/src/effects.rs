@@ -1,5 +1,6 @@
 //! Carrying out what `ottla_log::Log` orders, effect by effect. One that fails takes the log directory offline, because the log already
-//! counts on it; only a write that the disk had no room for is taken back (see `writer`).
+//! counts on it; only what the disk had no room for is taken back (appends in `writer`, rolls in `upkeep`). Deletions and cuts need no
+//! room.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +14,8 @@ use ottla_types::event::StartMove;
 use ottla_types::{Event, Offset, Time};
 
 use crate::errors::{StorageError, StoreError};
-use crate::log_dir::Checkpoint;
+use crate::files;
+use crate::log_dir::Written;
 use crate::replay;
 use crate::segment::Segment;
 use crate::writer::{LogWriter, WriteError};
@@ -34,12 +36,14 @@ impl LogWriter {
         result
     }
 
-    /// Carries out effects among which no batch is written.
+    /// Carries out effects among which no batch is written. After `DiskFull` the caller brings the log back to what it was.
     pub(crate) async fn carry_out_plain(&mut self, now: Time) -> Result<(), StoreError> {
         let result = match self.carry_out(now).await {
             Ok(()) => self.write_due_indexes().await,
             Err(WriteError::Store(error)) => Err(error),
-            Err(WriteError::Full) => Err(self.shared.home.dir.fail("the disk is full").into()),
+            Err(WriteError::Full) => Err(StoreError::DiskFull {
+                dir: self.shared.home.dir.path.clone(),
+            }),
         };
         self.publish();
         result
@@ -98,8 +102,8 @@ impl LogWriter {
     /// Writes the epoch file, which comes before the batches that it names. With no batch waiting, a full disk is no reason to
     /// fail: the next append tries again.
     pub(crate) async fn epochs_before_batches(&self) -> Result<(), WriteError> {
-        match self.shared.try_write_epochs().await? {
-            Err(_) if !self.queue.is_empty() => Err(WriteError::Full),
+        match self.shared.write_epochs().await? {
+            Written::NoRoom if !self.queue.is_empty() => Err(WriteError::Full),
             _ => Ok(()),
         }
     }
@@ -166,7 +170,12 @@ impl LogWriter {
             write_all_at(&*file, 0, vec![Bytes::from(bytes)]).await.0?;
             home.disk().rename(&aside, &folder.join(name.to_string())).await
         };
-        WriteError::check(&home.dir, "writing a producer snapshot", written.await)?;
+        let written = written.await;
+        if written.is_err() {
+            // It would take up room; what went wrong before is what counts.
+            let _ = files::remove(home.disk(), &aside).await;
+        }
+        WriteError::check(&home.dir, "writing a producer snapshot", written)?;
         self.shared.names_unsynced.store(true, Ordering::Release);
         self.last_snapshot = offset;
         Ok(())
@@ -190,11 +199,7 @@ impl LogWriter {
             let mut view = self.shared.view();
             view.offsets.recovery_point = view.offsets.recovery_point.min(offset);
         }
-        self.shared
-            .home
-            .dir
-            .write_checkpoint(Checkpoint::RecoveryPoint)
-            .await
+        self.shared.home.dir.write_lower_recovery_point().await
     }
 
     /// Puts a segment's files aside. The folder is synced each time, so that a loss of power can't bring back a segment without the
@@ -215,12 +220,18 @@ impl LogWriter {
     async fn put_aside(&self, name: FileName, now: Time) -> Result<(), StorageError> {
         let home = &self.shared.home;
         let folder = home.folder();
+        let live = folder.join(name.to_string());
         let aside = folder.join(name.with_state(FileState::Deleted).to_string());
-        match home.disk().rename(&folder.join(name.to_string()), &aside).await {
+        match home.disk().rename(&live, &aside).await {
             Ok(()) => home
                 .dir
                 .doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            // The folder had no room for a longer name. Who reads the file has it open.
+            Err(e) if files::is_full(&e) => {
+                let removed = files::remove(home.disk(), &live).await;
+                home.dir.io("removing a segment", removed)?;
+            }
             other => home.dir.io("putting a segment aside", other)?,
         }
         Ok(())
@@ -293,6 +304,17 @@ impl LogWriter {
                 segment.publish(&state);
             }
         }
-        self.carry_out_plain(now).await
+        self.carry_out_in_any_case(now).await
+    }
+
+    /// Carries out effects that can't be taken back, and that should need no room.
+    pub(crate) async fn carry_out_in_any_case(&mut self, now: Time) -> Result<(), StoreError> {
+        match self.carry_out_plain(now).await {
+            Err(StoreError::DiskFull { dir }) => {
+                let what = format!("a change to {} was left half-done: no room", dir.display());
+                Err(self.shared.home.dir.fail(what).into())
+            }
+            other => other,
+        }
     }
 }

@@ -177,6 +177,11 @@ pub enum LoadError {
         /// What is wrong with the file.
         reason: String,
     },
+    /// The disk is full. What was loaded so far is forgotten; the load may be tried again.
+    DiskFull {
+        /// The log directory.
+        dir: PathBuf,
+    },
     /// An invariant does not hold: stop the process.
     Violation(Violation),
     /// Two log directories hold the partition.
@@ -193,6 +198,7 @@ impl fmt::Display for LoadError {
         match self {
             LoadError::Storage(error) => error.fmt(f),
             LoadError::Violation(violation) => violation.fmt(f),
+            LoadError::DiskFull { dir } => full(f, dir),
             LoadError::NoTopicId { folder, reason } => {
                 write!(
                     f,
@@ -215,6 +221,15 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
+/// What a full disk is told with.
+fn full(f: &mut fmt::Formatter<'_>, dir: &Path) -> fmt::Result {
+    write!(
+        f,
+        "the disk of log directory {} is full: free space, or lower retention.bytes and retention.ms",
+        dir.display()
+    )
+}
+
 impl From<StorageError> for LoadError {
     fn from(error: StorageError) -> Self {
         LoadError::Storage(error)
@@ -226,6 +241,11 @@ impl From<StorageError> for LoadError {
 pub enum CreateError {
     /// The chosen directory, or every one, is offline.
     Storage(StorageError),
+    /// The disk is full. There is no log; its creation may be tried again.
+    DiskFull {
+        /// The log directory.
+        dir: PathBuf,
+    },
     /// The partition has a log already.
     Exists(PathBuf),
     /// No log directory has this id.
@@ -238,6 +258,7 @@ impl fmt::Display for CreateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CreateError::Storage(error) => error.fmt(f),
+            CreateError::DiskFull { dir } => full(f, dir),
             CreateError::Exists(folder) => write!(
                 f,
                 "{} exists already: load it, or delete it first",
@@ -255,6 +276,7 @@ impl From<StoreError> for LoadError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Storage(error) => LoadError::Storage(error),
+            StoreError::DiskFull { dir } => LoadError::DiskFull { dir },
             StoreError::Violation(violation) => LoadError::Violation(violation),
             StoreError::OutOfRange { offset, low, high } => {
                 let detail = format!("offset {offset} is not within {low} to {high}");
@@ -274,6 +296,7 @@ impl From<StoreError> for CreateError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Storage(error) => CreateError::Storage(error),
+            StoreError::DiskFull { dir } => CreateError::DiskFull { dir },
             StoreError::Violation(violation) => CreateError::Violation(violation),
             StoreError::OutOfRange { offset, low, high } => {
                 let detail = format!("offset {offset} is not within {low} to {high}");
@@ -338,6 +361,11 @@ impl From<StorageError> for ReadError {
 pub enum StoreError {
     /// The directory is offline.
     Storage(StorageError),
+    /// The disk is full. The log is as it was; the operation may be tried again.
+    DiskFull {
+        /// The log directory.
+        dir: PathBuf,
+    },
     /// OFFSET_OUT_OF_RANGE.
     OutOfRange {
         /// The offset asked for.
@@ -355,6 +383,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::Storage(error) => error.fmt(f),
+            StoreError::DiskFull { dir } => full(f, dir),
             StoreError::OutOfRange { offset, low, high } => {
                 write!(f, "offset {offset} is not within {low} to {high}")
             }
@@ -415,11 +444,7 @@ impl fmt::Display for AppendError {
         match self {
             AppendError::Refused(error) => error.fmt(f),
             AppendError::Invalid(reason) => f.write_str(reason),
-            AppendError::DiskFull { dir } => write!(
-                f,
-                "the disk of log directory {} is full: free space, or lower retention.bytes and retention.ms",
-                dir.display()
-            ),
+            AppendError::DiskFull { dir } => full(f, dir),
             AppendError::Storage(error) => error.fmt(f),
             AppendError::Violation(violation) => violation.fmt(f),
         }
@@ -447,6 +472,7 @@ impl From<StoreError> for AppendError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Storage(error) => AppendError::Storage(error),
+            StoreError::DiskFull { dir } => AppendError::DiskFull { dir },
             StoreError::Violation(violation) => AppendError::Violation(violation),
             StoreError::OutOfRange { offset, low, high } => {
                 let detail = format!("offset {offset} is not within {low} to {high}");

@@ -46,11 +46,18 @@ pub(crate) async fn read_text(disk: &dyn Disk, path: &Path) -> io::Result<Option
 }
 
 /// Puts `content` in the place of `path`: written beside it, synced, renamed over it, the directory synced. Kafka writes all its
-/// checkpoints this way (`CheckpointFile.write`).
+/// checkpoints this way (`CheckpointFile.write`). An error leaves the old content, and nothing beside it that takes up room.
 pub(crate) async fn replace(disk: &dyn Disk, path: &Path, content: Bytes) -> io::Result<()> {
     let beside = with_suffix(path, ".tmp");
-    write_new(disk, &beside, content).await?;
-    disk.rename(&beside, path).await?;
+    let written = async {
+        write_new(disk, &beside, content).await?;
+        disk.rename(&beside, path).await
+    };
+    if let Err(error) = written.await {
+        // What went wrong before is what counts.
+        let _ = remove(disk, &beside).await;
+        return Err(error);
+    }
     match path.parent() {
         Some(dir) => disk.sync_dir(dir).await,
         None => Ok(()),

@@ -39,6 +39,7 @@ pub use errors::{
 };
 pub use format::{Format, format_dir};
 pub use group::Batch;
+pub use log_dir::FullDisk;
 pub use manager::{Directory, LogManager, StoreConfig};
 pub use reader::{LogReader, Slice, Upto};
 pub use shared::Offsets;

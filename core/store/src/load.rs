@@ -377,7 +377,7 @@ impl<'a> Recovery<'a> {
             let written = segment
                 .replace_indexes(report.index, report.time_index, txn_index)
                 .await;
-            dir.io("writing an index", written)?;
+            dir.io_or_full("writing an index", written)?;
             // What lies in the page cache since before the crash is on the platter only after the next flush.
             segment.touched();
         }
@@ -520,9 +520,9 @@ impl<'a> Recovery<'a> {
         writer.carry_out_plain(terms.now).await?;
         writer.forget_stray_snapshots().await?;
         // Epochs that only the batches knew.
-        shared
-            .epochs_unwritten
-            .store(!writer.clean, std::sync::atomic::Ordering::Release);
+        for flag in [&shared.epochs_unwritten, &shared.epochs_recovered] {
+            flag.store(!writer.clean, std::sync::atomic::Ordering::Release);
+        }
         self.home.dir.register(&shared);
         report(&writer);
         Ok(writer)
@@ -552,8 +552,8 @@ pub(crate) async fn write_partition_metadata(
     dir: &LogDir,
     folder: &Path,
     topic_id: Uuid,
-) -> Result<(), StorageError> {
+) -> Result<(), StoreError> {
     let text = Bytes::from(checkpoint::write_partition_metadata(topic_id));
     let written = files::replace(dir.disk(), &folder.join(names::PARTITION_METADATA), text).await;
-    dir.io("writing partition.metadata", written)
+    dir.io_or_full("writing partition.metadata", written)
 }

@@ -2,7 +2,8 @@
 //! `load`, all directories together in `manager`.
 //!
 //! A directory goes offline with the first write, sync or rename that fails, and stays so: after a failed sync the kernel may have
-//! dropped dirty pages that it will report as written the next time. Nothing is written to an offline directory.
+//! dropped dirty pages that it will report as written the next time. Nothing is written to an offline directory. A disk that only has
+//! no room is no failure: what could not be written is refused, or tried again later.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,11 +11,11 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use ottla_io::{Disk, Env, Lock};
+use ottla_io::{Disk, Env, Lock, Mono};
 use ottla_types::{Event, Offset, Time, TopicPartition, Uuid};
 
 use crate::checkpoint::{self, Offsets};
-use crate::errors::StorageError;
+use crate::errors::{StorageError, StoreError};
 use crate::files;
 use crate::names;
 use crate::shared::Shared;
@@ -46,6 +47,15 @@ impl Checkpoint {
             Checkpoint::HighWatermark => names::HIGH_WATERMARKS,
         }
     }
+}
+
+/// Whether a small file was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It was, or had not changed.
+    Yes,
+    /// The disk is full; the old content stands.
+    NoRoom,
 }
 
 /// What a partition contributes to the checkpoints.
@@ -95,6 +105,15 @@ pub(crate) struct Found {
     pub(crate) high_watermark: Option<Offset>,
 }
 
+/// The last write to a directory that was refused for want of room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FullDisk {
+    /// When.
+    pub at: Mono,
+    /// What it was to do.
+    pub what: &'static str,
+}
+
 pub(crate) struct LogDir {
     pub(crate) path: PathBuf,
     /// Zero if the directory was offline before its id was known.
@@ -103,6 +122,7 @@ pub(crate) struct LogDir {
     pub(crate) clean: bool,
     pub(crate) env: Env,
     offline: OnceLock<Arc<str>>,
+    full: Mutex<Option<FullDisk>>,
     rows: Mutex<BTreeMap<TopicPartition, Row>>,
     /// Each checkpoint's text on disk. The lock also keeps two tasks from writing one file at once.
     written: [tokio::sync::Mutex<String>; 3],
@@ -119,6 +139,7 @@ impl LogDir {
             clean,
             env,
             offline: OnceLock::new(),
+            full: Mutex::default(),
             rows: Mutex::default(),
             written: Default::default(),
             held: Mutex::new(held),
@@ -161,6 +182,28 @@ impl LogDir {
     /// Takes the directory offline if `result` is an error.
     pub(crate) fn io<T>(&self, what: &str, result: io::Result<T>) -> Result<T, StorageError> {
         result.map_err(|e| self.fail(format!("{what}: {e}")))
+    }
+
+    /// Like [`LogDir::io`], but a disk that only has no room leaves the directory online.
+    pub(crate) fn io_or_full<T>(&self, what: &'static str, result: io::Result<T>) -> Result<T, StoreError> {
+        match result {
+            Err(e) if files::is_full(&e) => Err(self.found_full(what)),
+            other => Ok(self.io(what, other)?),
+        }
+    }
+
+    /// Takes note of a write that the disk had no room for.
+    pub(crate) fn found_full(&self, what: &'static str) -> StoreError {
+        let at = self.env.clock.now();
+        *lock(&self.full) = Some(FullDisk { at, what });
+        StoreError::DiskFull {
+            dir: self.path.clone(),
+        }
+    }
+
+    /// The last write that the disk had no room for.
+    pub(crate) fn full(&self) -> Option<FullDisk> {
+        lock(&self.full).clone()
     }
 
     /// The folder of a partition.
@@ -238,7 +281,7 @@ impl LogDir {
         if let Some(Row::Found(found)) = lock(&self.rows).get_mut(tp) {
             found.recovery_point = Some(offset);
         }
-        self.write_checkpoint(Checkpoint::RecoveryPoint).await
+        self.write_lower_recovery_point().await
     }
 
     /// From now on the checkpoints take the partition's row from its log.
@@ -266,17 +309,24 @@ impl LogDir {
     }
 
     /// From now on the partition has no row, neither here nor on the disk: a new log of its name must not inherit an old one's
-    /// recovery point, or its first crash would look like lost data.
-    pub(crate) async fn forget(&self, tp: &TopicPartition) -> Result<(), StorageError> {
+    /// recovery point, or its first crash would look like lost data. On a full disk the rows stay there, which is told, until this
+    /// is called again: a deletion may go on, a creation may not.
+    pub(crate) async fn forget(&self, tp: &TopicPartition) -> Result<Written, StorageError> {
         lock(&self.rows).remove(tp);
         let row = format!("\n{} {} ", tp.topic, tp.partition);
+        let mut all = Written::Yes;
         for which in Checkpoint::ALL {
             let known = self.written[which as usize].lock().await.contains(&row);
-            if known {
-                self.write_checkpoint(which).await?;
+            if known && self.write_checkpoint(which).await? == Written::NoRoom {
+                all = Written::NoRoom;
             }
         }
-        Ok(())
+        Ok(all)
+    }
+
+    /// The partition's folder stays after all, with what the checkpoints said of it.
+    pub(crate) fn remember(&self, tp: &TopicPartition, found: Found) {
+        lock(&self.rows).insert(tp.clone(), Row::Found(found));
     }
 
     /// A file or folder that was put aside goes when `at` has come.
@@ -305,27 +355,52 @@ impl LogDir {
     }
 
     /// Writes the checkpoints that changed.
-    pub(crate) async fn write_checkpoints(&self) -> Result<(), StorageError> {
+    pub(crate) async fn write_checkpoints(&self) -> Result<Written, StorageError> {
+        let mut all = Written::Yes;
         for which in Checkpoint::ALL {
-            self.write_checkpoint(which).await?;
+            if self.write_checkpoint(which).await? == Written::NoRoom {
+                all = Written::NoRoom;
+            }
         }
-        Ok(())
+        Ok(all)
     }
 
-    /// Writes one checkpoint if it changed.
-    pub(crate) async fn write_checkpoint(&self, which: Checkpoint) -> Result<(), StorageError> {
+    /// Writes one checkpoint if it changed. On a full disk it stays as it is, and the next time it is tried again.
+    pub(crate) async fn write_checkpoint(&self, which: Checkpoint) -> Result<Written, StorageError> {
         let mut written = self.written[which as usize].lock().await;
         self.check()?;
         let text = self.text(which);
         if *written == text || (written.is_empty() && text == "0\n0\n") {
-            return Ok(());
+            return Ok(Written::Yes);
         }
         let path = self.path.join(which.file());
-        self.io(
-            "writing a checkpoint",
-            files::replace(self.disk(), &path, Bytes::from(text.clone())).await,
-        )?;
+        let what = "writing a checkpoint";
+        match files::replace(self.disk(), &path, Bytes::from(text.clone())).await {
+            Err(e) if files::is_full(&e) => {
+                self.found_full(what);
+                return Ok(Written::NoRoom);
+            }
+            other => self.io(what, other)?,
+        }
         *written = text;
+        Ok(Written::Yes)
+    }
+
+    /// Writes the recovery points after one was lowered, before the log is cut. If the disk has no room, the file goes: without it
+    /// every log is checked from its begin.
+    pub(crate) async fn write_lower_recovery_point(&self) -> Result<(), StorageError> {
+        let which = Checkpoint::RecoveryPoint;
+        if self.write_checkpoint(which).await? == Written::Yes {
+            return Ok(());
+        }
+        let mut written = self.written[which as usize].lock().await;
+        let path = self.path.join(which.file());
+        let removed = async {
+            files::remove(self.disk(), &path).await?;
+            self.disk().sync_dir(&self.path).await
+        };
+        self.io("removing a checkpoint", removed.await)?;
+        written.clear();
         Ok(())
     }
 

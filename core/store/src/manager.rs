@@ -1,5 +1,6 @@
 //! All log directories of one node: opening them, finding and placing partitions, checkpoints, the clean stop.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use crate::checkpoint;
 use crate::errors::{CreateError, LoadError, OpenError, StorageError, StoreError};
 use crate::files;
 use crate::load::{self, Terms};
-use crate::log_dir::LogDir;
+use crate::log_dir::{FullDisk, LogDir, Written};
 use crate::names;
 use crate::open::{open_dir, random};
 use crate::writer::LogWriter;
@@ -51,6 +52,8 @@ pub struct Directory {
     pub online: bool,
     /// Why it is offline, if it is.
     pub offline: Option<Arc<str>>,
+    /// The last write that its disk had no room for.
+    pub full: Option<FullDisk>,
 }
 
 /// All log directories of one node.
@@ -135,6 +138,7 @@ impl LogManager {
                 id: d.id,
                 online: offline.is_none(),
                 offline,
+                full: d.full(),
             }
         };
         self.dirs.iter().map(show).collect()
@@ -205,13 +209,18 @@ impl LogManager {
                 offline.and_then(Result::err).unwrap_or(nothing),
             ));
         };
-        // The operator may have removed the folder of an earlier log by hand.
-        dir.forget(tp).await?;
-        let folder = dir.folder(tp);
-        dir.io("creating a folder", dir.disk().create_dir_all(&folder).await)?;
-        load::write_partition_metadata(dir, &folder, topic_id).await?;
-        dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
-        Ok(load::create(dir, tp, topic_id, self.terms(cfg, now)).await?)
+        match create_in(dir, tp, topic_id, self.terms(cfg, now)).await {
+            Err(full @ StoreError::DiskFull { .. }) => {
+                let removed = dir.disk().remove_dir_all(&dir.folder(tp)).await;
+                let removed = removed.or_else(|e| match e.kind() {
+                    io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(e),
+                });
+                dir.io("removing an unfinished folder", removed)?;
+                Err(full.into())
+            }
+            other => Ok(other?),
+        }
     }
 
     fn terms(&self, cfg: LogConfig, now: Time) -> Terms {
@@ -228,12 +237,24 @@ impl LogManager {
         home.dir.check()?;
         writer.shared.gone.store(true, Ordering::Release);
         let tp = writer.partition().clone();
-        let aside = self.put_aside(&home.dir, &tp, DirState::Delete).await?;
-        home.moved(aside.clone());
-        let now = self.env.clock.wall();
-        home.dir
-            .doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside);
-        Ok(())
+        match self.put_aside(&home.dir, &tp, DirState::Delete).await {
+            Ok(aside) => {
+                home.moved(aside.clone());
+                let now = self.env.clock.wall();
+                home.dir
+                    .doom(Time(now.0.saturating_add(self.delete_delay_ms)), aside);
+                Ok(())
+            }
+            // The directory had no room for a longer name: then at once.
+            Err(StoreError::DiskFull { .. }) => {
+                home.dir.forget(&tp).await?;
+                let removed = home.disk().remove_dir_all(&home.folder()).await;
+                home.dir.io("removing a folder", removed)?;
+                let synced = home.disk().sync_dir(&home.dir.path).await;
+                Ok(home.dir.io("syncing a log directory", synced)?)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Renames the folder of a partition that nobody knows to `-stray`, as Kafka does. Nothing is deleted.
@@ -249,23 +270,27 @@ impl LogManager {
         dir: &LogDir,
         tp: &TopicPartition,
         state: DirState,
-    ) -> Result<PathBuf, StorageError> {
-        // Before the folder goes: its rows must not outlive it.
+    ) -> Result<PathBuf, StoreError> {
+        // Before the folder goes: its rows must not outlive it. Those that a full disk keeps, the next start drops, or whoever
+        // creates a log of this name.
+        let found = dir.found(tp).unwrap_or_default();
         dir.forget(tp).await?;
         let aside = dir.path.join(PartitionDir::renamed(tp, state, random(&self.rng)));
-        dir.io(
-            "renaming a folder",
-            dir.disk().rename(&dir.folder(tp), &aside).await,
-        )?;
+        let renamed = dir.disk().rename(&dir.folder(tp), &aside).await;
+        let renamed = dir.io_or_full("renaming a folder", renamed);
+        if let Err(StoreError::DiskFull { .. }) = renamed {
+            dir.remember(tp, found);
+        }
+        renamed?;
         dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
         Ok(aside)
     }
 
-    /// Writes the checkpoints that have changed.
+    /// Writes the checkpoints that have changed. Those that a full disk has no room for are left for the next time.
     pub async fn checkpoint(&self) -> Result<(), StorageError> {
         let mut result = Ok(());
         for dir in self.dirs.iter().filter(|dir| dir.check().is_ok()) {
-            result = result.and(dir.write_checkpoints().await);
+            result = result.and(dir.write_checkpoints().await.map(drop));
         }
         result
     }
@@ -297,23 +322,43 @@ impl LogManager {
         for dir in &self.dirs {
             let closed = match dir.check() {
                 Ok(()) if !failed.contains(&dir.path) => close_dir(dir, broker_epoch).await,
-                other => other,
+                other => other.map_err(StoreError::from),
             };
-            result = result.and(closed.map_err(StoreError::from));
+            result = result.and(closed);
             dir.unlock();
         }
         result
     }
 }
 
-async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StorageError> {
-    dir.write_checkpoints().await?;
+async fn create_in(
+    dir: &Arc<LogDir>,
+    tp: &TopicPartition,
+    topic_id: Uuid,
+    terms: Terms,
+) -> Result<LogWriter, StoreError> {
+    // The operator may have removed the folder of an earlier log by hand.
+    if dir.forget(tp).await? == Written::NoRoom {
+        return Err(dir.found_full("writing a checkpoint"));
+    }
+    let folder = dir.folder(tp);
+    let created = dir.disk().create_dir_all(&folder).await;
+    dir.io_or_full("creating a folder", created)?;
+    load::write_partition_metadata(dir, &folder, topic_id).await?;
+    dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
+    load::create(dir, tp, topic_id, terms).await
+}
+
+async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StoreError> {
+    if dir.write_checkpoints().await? == Written::NoRoom {
+        return Err(dir.found_full("writing a checkpoint"));
+    }
     if !dir.all_closed() {
         // A log that was not closed, or not even looked at since a crash.
         return Ok(());
     }
     let marker = checkpoint::write_clean_shutdown(broker_epoch);
-    dir.io(
+    dir.io_or_full(
         "writing the clean-shutdown marker",
         files::replace(dir.disk(), &dir.path.join(names::CLEAN_SHUTDOWN), marker.into()).await,
     )

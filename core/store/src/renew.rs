@@ -7,7 +7,7 @@ use ottla_types::Offset;
 
 use bytes::BytesMut;
 
-use crate::errors::StorageError;
+use crate::errors::StoreError;
 use crate::writer::LogWriter;
 
 /// Bytes that are read and written at once.
@@ -16,7 +16,7 @@ const CHUNK: u64 = 1 << 20;
 impl LogWriter {
     /// Makes a log as durable as it looks: writes all that no sync is known to have seen once more, and syncs it. To be called before
     /// anything is appended to a log whose acknowledgements promise durability.
-    pub async fn renew(&self) -> Result<(), StorageError> {
+    pub async fn renew(&self) -> Result<(), StoreError> {
         let (segments, from) = {
             let view = self.shared.view();
             let from = view.offsets.recovery_point;
@@ -51,8 +51,12 @@ impl LogWriter {
             self.shared
                 .home
                 .dir
-                .io("writing the end of a log again", written.await)?;
+                .io_or_full("writing the end of a log again", written.await)?;
         }
-        self.reader().flush_to(Offset::MAX).await.map(drop)
+        let end = self.reader().offsets().end;
+        if self.reader().flush_to(Offset::MAX).await? < end {
+            return Err(self.shared.home.dir.found_full("writing leader epochs"));
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use ottla_types::{Epoch, Event, Offset, TopicPartition, Uuid};
 use crate::epoch_file;
 use crate::errors::StorageError;
 use crate::files;
-use crate::log_dir::{Marks, lock};
+use crate::log_dir::{Marks, Written, lock};
 use crate::names;
 use crate::scan::Place;
 use crate::segment::{Home, Segment};
@@ -94,6 +94,8 @@ pub(crate) struct Shared {
     small_files: tokio::sync::Mutex<()>,
     /// The epoch cache is newer than its file.
     pub(crate) epochs_unwritten: AtomicBool,
+    /// The epoch cache may hold what recovery found in batches and no file has yet.
+    pub(crate) epochs_recovered: AtomicBool,
     /// Names in the folder that are not durable.
     pub(crate) names_unsynced: AtomicBool,
     /// The log was deleted or closed: its files may be gone.
@@ -125,6 +127,7 @@ impl Shared {
             small_files: tokio::sync::Mutex::new(()),
             epochs_unwritten: AtomicBool::new(false),
             names_unsynced: AtomicBool::new(false),
+            epochs_recovered: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         };
         shared.view().offsets.recovery_point = log.recovery_point();
@@ -187,7 +190,12 @@ impl Shared {
         if let Some(next) = self.next_base(segments.last().map(|s| s.base)) {
             self.sync_snapshot(next).await?;
         }
-        self.write_epochs().await?;
+        // Without room for the file, one that names too many epochs will do: recovery cuts them. But epochs that only the batches
+        // know are read from batches above the recovery point.
+        let epochs = self.write_epochs().await?;
+        if epochs == Written::NoRoom && self.epochs_recovered.load(Ordering::Acquire) {
+            return Ok(self.view().offsets.recovery_point);
+        }
         self.sync_names().await?;
         let moved = {
             let mut view = self.view();
@@ -235,31 +243,30 @@ impl Shared {
         }
     }
 
-    /// Writes the epoch checkpoint if the cache is newer.
-    pub(crate) async fn write_epochs(&self) -> Result<(), StorageError> {
-        let written = self.try_write_epochs().await?;
-        self.home.dir.io("writing leader epochs", written)
-    }
-
-    /// Writes the epoch checkpoint if the cache is newer. On a full disk that stays to be done, and the inner error says so.
-    pub(crate) async fn try_write_epochs(&self) -> Result<std::io::Result<()>, StorageError> {
+    /// Writes the epoch checkpoint if the cache is newer. On a full disk that stays to be done.
+    pub(crate) async fn write_epochs(&self) -> Result<Written, StorageError> {
         let _one = self.small_files.lock().await;
         if !self.epochs_unwritten.load(Ordering::Acquire) {
-            return Ok(Ok(()));
+            return Ok(Written::Yes);
         }
         let epochs = self.view().epochs.clone();
         let path = self.home.folder().join(names::LEADER_EPOCHS);
         let text = epoch_file::write(&epochs);
+        let what = "writing leader epochs";
         match files::replace(self.home.disk(), &path, Bytes::from(text)).await {
-            Err(e) if files::is_full(&e) => return Ok(Err(e)),
-            other => self.home.dir.io("writing leader epochs", other)?,
+            Err(e) if files::is_full(&e) => {
+                self.home.dir.found_full(what);
+                return Ok(Written::NoRoom);
+            }
+            other => self.home.dir.io(what, other)?,
         }
+        self.epochs_recovered.store(false, Ordering::Release);
         // Only now: who finds the flag down relies on the file.
         let view = self.view();
         if Arc::ptr_eq(&view.epochs, &epochs) {
             self.epochs_unwritten.store(false, Ordering::Release);
         }
-        Ok(Ok(()))
+        Ok(Written::Yes)
     }
 
     /// Makes the names of new segments durable.

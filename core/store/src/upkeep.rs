@@ -69,12 +69,25 @@ impl LogWriter {
             .flushed(offset.min(self.shared.view().offsets.recovery_point));
     }
 
-    /// Retention, idle producers, idle files. Due every `log.retention.check.interval.ms`.
+    /// Retention, idle producers, idle files. Due every `log.retention.check.interval.ms`. On a full disk the closed segments that
+    /// are due go, which needs no room; the active one waits until there is room for the one behind it.
     pub async fn maintain(&mut self, now: Time) -> Result<(), StoreError> {
         self.enter()?;
         self.log.expire_producers(&self.cfg, now);
-        self.log.retention(&self.cfg, now, &mut self.effects)?;
-        self.carry_out_plain(now).await?;
+        let more = self
+            .log
+            .retention_without_roll(&self.cfg, now, &mut self.effects)?;
+        self.carry_out_in_any_case(now).await?;
+        if more {
+            match self.roll_or_not(now).await {
+                Err(StoreError::DiskFull { .. }) => {}
+                other => {
+                    other?;
+                    self.log.retention(&self.cfg, now, &mut self.effects)?;
+                    self.carry_out_in_any_case(now).await?;
+                }
+            }
+        }
         let segments = self.shared.view().segments.clone();
         for segment in segments {
             segment.close_if_idle();
@@ -98,7 +111,7 @@ impl LogWriter {
         self.enter()?;
         let moved = self.log.move_start(offset, cause, &mut self.effects);
         let result = match moved {
-            Ok(()) => self.carry_out_plain(now).await,
+            Ok(()) => self.carry_out_in_any_case(now).await,
             Err(error) => Err(error.into()),
         };
         self.leave_unless_broken(&result);
@@ -108,11 +121,26 @@ impl LogWriter {
     /// Closes the active segment, unless it is empty, and begins a new one.
     pub async fn roll(&mut self, now: Time) -> Result<(), StoreError> {
         self.enter()?;
-        self.log
-            .roll(self.log.end(), RollReason::Asked, now, &mut self.effects)?;
-        let result = self.carry_out_plain(now).await;
+        let result = self.roll_or_not(now).await;
         self.leave_unless_broken(&result);
         result
+    }
+
+    /// Rolls. If the disk has no room for a new segment, the log is as before.
+    async fn roll_or_not(&mut self, now: Time) -> Result<(), StoreError> {
+        let (end, segment) = (self.log.end(), *self.log.active()?);
+        let producers = self.log.producers().clone();
+        self.log.roll(end, RollReason::Asked, now, &mut self.effects)?;
+        let rolled = self.carry_out_plain(now).await;
+        if let Err(StoreError::DiskFull { .. }) = rolled {
+            let before = Truncation {
+                end,
+                segment,
+                producers,
+            };
+            self.cut(before, now).await?;
+        }
+        rolled
     }
 
     /// Cuts the log so that it ends at `offset`, or before the batch that spans it. Returns the new end.
@@ -152,7 +180,10 @@ impl LogWriter {
     }
 
     fn leave_unless_broken<T>(&mut self, result: &Result<T, StoreError>) {
-        if matches!(result, Ok(_) | Err(StoreError::OutOfRange { .. })) {
+        if matches!(
+            result,
+            Ok(_) | Err(StoreError::OutOfRange { .. } | StoreError::DiskFull { .. })
+        ) {
             self.leave();
         }
     }
@@ -166,7 +197,7 @@ impl LogWriter {
             view.show(&self.log);
             view.offsets.recovery_point = view.offsets.recovery_point.min(offset);
         }
-        self.carry_out_plain(now).await?;
+        self.carry_out_in_any_case(now).await?;
         // The recovery point of an empty log is its begin: nothing below it can be damaged.
         self.shared.view().offsets.recovery_point = offset;
         Ok(())

@@ -15,7 +15,7 @@ use ottla_wire::records::{BatchRef, EndTxnMarker, HEADER_SIZE, patch};
 
 use crate::errors::{AppendError, StorageError, StoreError};
 use crate::files;
-use crate::log_dir::LogDir;
+use crate::log_dir::{LogDir, Written};
 use crate::reader::LogReader;
 use crate::scan::Place;
 use crate::segment::Segment;
@@ -257,7 +257,7 @@ impl LogWriter {
     pub(crate) async fn begin(&mut self, bytes: usize) -> Result<(), AppendError> {
         self.enter()?;
         if self.shared.epochs_unwritten.load(Ordering::Acquire)
-            && self.shared.try_write_epochs().await?.is_err()
+            && self.shared.write_epochs().await? == Written::NoRoom
         {
             self.busy = false;
             return Err(AppendError::DiskFull {
@@ -272,6 +272,7 @@ impl LogWriter {
                 other => {
                     self.busy = false;
                     other?;
+                    dir.found_full("writing to a segment");
                     return Err(AppendError::DiskFull {
                         dir: dir.path.clone(),
                     });
@@ -502,12 +503,13 @@ pub(crate) enum WriteError {
 
 impl WriteError {
     /// Takes the directory offline if `result` is an error, unless the disk only had no room.
-    pub(crate) fn check<T>(dir: &LogDir, what: &str, result: io::Result<T>) -> Result<T, Self> {
+    pub(crate) fn check<T>(dir: &LogDir, what: &'static str, result: io::Result<T>) -> Result<T, Self> {
         result.map_err(|e| WriteError::from_io(dir, what, e))
     }
 
-    fn from_io(dir: &LogDir, what: &str, error: io::Error) -> Self {
+    fn from_io(dir: &LogDir, what: &'static str, error: io::Error) -> Self {
         if files::is_full(&error) {
+            dir.found_full(what);
             return WriteError::Full;
         }
         WriteError::Store(StoreError::Storage(dir.fail(format!("{what}: {error}"))))

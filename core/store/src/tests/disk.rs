@@ -1,10 +1,10 @@
-//! A disk whose syncs and writes fail and whose writes take their time, on demand.
+//! A disk whose syncs and writes fail, whose writes take their time and which runs full, on demand.
 
 use std::any::Any;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -17,6 +17,21 @@ pub(super) struct Faults {
     pub(super) fail_write: AtomicBool,
     /// Writes happen at the second poll.
     pub(super) slow_write: AtomicBool,
+    /// Operations so far that may need room: creations, renames, writes.
+    pub(super) asked: AtomicU64,
+    /// From which one on there is none, and from which one on again.
+    pub(super) full: [AtomicU64; 2],
+}
+
+impl Faults {
+    fn room(&self) -> io::Result<()> {
+        let n = self.asked.fetch_add(1, Ordering::Relaxed);
+        let [from, to] = [0, 1].map(|i| self.full[i].load(Ordering::Relaxed));
+        if (from..to).contains(&n) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
 }
 
 pub(super) struct FaultyDisk {
@@ -32,6 +47,13 @@ impl FaultyDisk {
 
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, how: OpenOptions) -> Op<io::Result<Arc<dyn File>>> {
+        let there = matches!(self.inner.entry(path).into_ready(), Ok(Ok(Some(_))));
+        if !there
+            && !matches!(how, OpenOptions::Read | OpenOptions::Write)
+            && let Err(e) = self.faults.room()
+        {
+            return Op::ready(Err(e));
+        }
         let (opening, faults) = (self.inner.open(path, how), self.faults.clone());
         match opening.into_ready() {
             Ok(opened) => {
@@ -42,7 +64,10 @@ impl Disk for FaultyDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> Op<io::Result<()>> {
-        self.inner.create_dir_all(path)
+        match self.faults.room() {
+            Ok(()) => self.inner.create_dir_all(path),
+            Err(e) => Op::ready(Err(e)),
+        }
     }
 
     fn list(&self, dir: &Path) -> Op<io::Result<Vec<Entry>>> {
@@ -54,7 +79,10 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Op<io::Result<()>> {
-        self.inner.rename(from, to)
+        match self.faults.room() {
+            Ok(()) => self.inner.rename(from, to),
+            Err(e) => Op::ready(Err(e)),
+        }
     }
 
     fn remove_file(&self, path: &Path) -> Op<io::Result<()>> {
@@ -91,6 +119,9 @@ impl File for FaultyFile {
     fn write_at(&self, offset: u64, bufs: Vec<Bytes>) -> Op<WriteResult> {
         if self.faults.fail_write.load(Ordering::Relaxed) {
             return Op::ready((Err(io::Error::other("input/output error")), bufs));
+        }
+        if let Err(e) = self.faults.room() {
+            return Op::ready((Err(e), bufs));
         }
         if !self.faults.slow_write.load(Ordering::Relaxed) {
             return self.inner.write_at(offset, bufs);

@@ -3,6 +3,7 @@
 
 mod disk;
 mod faults;
+mod full;
 mod kafka;
 mod log;
 mod manager;

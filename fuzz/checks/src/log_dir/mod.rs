@@ -113,6 +113,7 @@ impl Case {
                 assert!(may, "{error}; expected {expected:?}");
             }
             LoadError::Violation(_) => panic!("damaged files stop the process: {error}"),
+            LoadError::DiskFull { .. } => panic!("there is room: {error}"),
             LoadError::InTwoDirectories { .. } => panic!("there is one directory: {error}"),
         }
     }
