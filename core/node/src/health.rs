@@ -1,17 +1,14 @@
 //! Whether the node serves, and if not, why: its state, its registration, its log directories (`/v1/ready`).
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use ottla_io::Mono;
-use ottla_types::Uuid;
 use ottla_types::event::BrokerState;
 use serde_json::{Value, json};
 
 use crate::Node;
 
-/// A directory that refused an append for want of room is taken for full this long, whatever its file system says is free, as a
+/// A directory that refused a write for want of room is taken for full this long, whatever its file system says is free, as a
 /// quota does not show there, and though a smaller batch may still have fitted: a probe is not to flap.
 const FULL_FOR: Duration = Duration::from_secs(30);
 /// With less room than this, it is full for longer.
@@ -20,8 +17,6 @@ const ROOM: u64 = 1 << 20;
 /// What a node knows of its own well-being.
 pub struct Health {
     state: Mutex<BrokerState>,
-    /// When each directory last refused an append because its disk is full.
-    full: Mutex<BTreeMap<Uuid, Mono>>,
 }
 
 impl Health {
@@ -29,7 +24,6 @@ impl Health {
     pub fn new() -> Self {
         Health {
             state: Mutex::new(BrokerState::Starting),
-            full: Mutex::default(),
         }
     }
 
@@ -41,11 +35,6 @@ impl Health {
     /// The node changed its state.
     pub fn enter(&self, state: BrokerState) {
         *lock(&self.state) = state;
-    }
-
-    /// The disk of this directory refused an append for want of room.
-    pub fn disk_full(&self, directory: Uuid, now: Mono) {
-        lock(&self.full).insert(directory, now);
     }
 }
 
@@ -132,14 +121,13 @@ impl Node {
             }
             BrokerState::Running => {}
         }
-        let full = lock(&self.health.full).clone();
         for dir in self.directories() {
             let path = dir.path.display().to_string();
             if let Some(why) = dir.offline {
                 let detail = format!("{why}; mend the disk and restart the node");
                 say("log-directory-offline", Some(path), detail);
-            } else if let Some(at) = full.get(&dir.id) {
-                let recent = self.env.clock.now().since(*at) < FULL_FOR;
+            } else if let Some(full) = dir.full {
+                let recent = self.env.clock.now().since(full.at) < FULL_FOR;
                 let free = self.env.disk.free_space(&dir.path).await;
                 if recent || free.is_ok_and(|free| free < ROOM) {
                     let detail =

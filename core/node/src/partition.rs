@@ -14,7 +14,6 @@ use tokio::sync::oneshot;
 
 use crate::Node;
 use crate::errors;
-use crate::health::Health;
 use crate::metrics::TopicMetrics;
 use crate::waiters::Waiters;
 
@@ -147,7 +146,6 @@ pub struct Partition {
     pub waiters: Waiters,
     /// Its topic's counters.
     pub metrics: Arc<TopicMetrics>,
-    health: Arc<Health>,
     epoch: Epoch,
     reader: LogReader,
     state: Mutex<State>,
@@ -187,7 +185,6 @@ impl Partition {
             topic_id,
             waiters,
             metrics,
-            health: node.health.clone(),
             epoch,
             reader,
             state,
@@ -367,10 +364,6 @@ impl Partition {
         match error {
             AppendError::Violation(violation) => self.stop_node(&violation.to_string()),
             AppendError::Storage(_) => self.directory_failed(),
-            AppendError::DiskFull { .. } => {
-                self.health
-                    .disk_full(self.reader.directory(), self.env.clock.now());
-            }
             _ => {}
         }
         let refused = errors::append(error);
