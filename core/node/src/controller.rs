@@ -31,11 +31,12 @@ impl Planner<'_> {
     }
 }
 
-type Then = Box<dyn FnOnce() + Send>;
+type Then = Box<dyn FnOnce(Result<(), ApiError>) + Send>;
 type Plan = Box<dyn FnOnce(&mut Planner<'_>) -> (Option<Records>, Then) + Send>;
 
 enum Command {
     Change(Plan),
+    Host,
     Stop(oneshot::Sender<LogWriter>),
 }
 
@@ -73,12 +74,21 @@ impl Controller {
     ) -> Result<T, ApiError> {
         let (reply, answer) = oneshot::channel();
         let plan: Plan = Box::new(move |planner| match plan(planner) {
-            Ok((records, value)) => (Some(records), Box::new(move || drop(reply.send(Ok(value))))),
-            Err(error) => (None, Box::new(move || drop(reply.send(Err(error))))),
+            Ok((records, value)) => {
+                let then: Then = Box::new(move |done| drop(reply.send(done.map(|()| value))));
+                (Some(records), then)
+            }
+            Err(error) => (None, Box::new(move |_| drop(reply.send(Err(error))))),
         });
         let gone = || ApiError::new(ErrorCode::NotController, "the controller has stopped");
         self.0.send(Command::Change(plan)).await.map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Has this node try again to host the partitions that its disk had no room for, between two changes.
+    pub async fn host(&self) {
+        // A controller that has stopped hosts nothing.
+        let _ = self.0.send(Command::Host).await;
     }
 
     /// Ends the controller after the changes handed in so far. The result is its log.
@@ -100,6 +110,7 @@ impl Duty {
                         return;
                     }
                 }
+                Command::Host => node.host_again().await,
                 Command::Stop(reply) => {
                     let _ = reply.send(self.log.into_writer());
                     return;
@@ -114,7 +125,17 @@ impl Duty {
             rng: &mut self.rng,
         });
         if let Some(records) = records.filter(|records| !records.is_empty()) {
-            let base = self.log.append(&records).await?;
+            let base = match self.log.append(&records).await {
+                // The log is as it was, and nothing was replayed: only this change is refused.
+                Err(error) if error.is_disk_full() => {
+                    then(Err(ApiError::new(
+                        ErrorCode::KafkaStorageError,
+                        error.to_string(),
+                    )));
+                    return Ok(());
+                }
+                other => other?,
+            };
             for (value, offset) in records.iter().zip(base..) {
                 self.loader.replay(value, offset)?;
             }
@@ -123,7 +144,7 @@ impl Duty {
                     .await;
             }
         }
-        then();
+        then(Ok(()));
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
 //! Everything a running node holds, how it takes up service, and how it ends it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use ottla_io::{Env, Task};
+use ottla_io::{Env, Mono, Task};
 use ottla_metadata::{Changes, ConfigResource, MetadataImage};
-use ottla_store::{Directory, LogManager, LogReader};
+use ottla_store::{Directory, LoadError, LogManager, LogReader};
 use ottla_types::config::{BrokerConfig, TopicConfig};
 use ottla_types::event::BrokerState;
 use ottla_types::{Event, NodeId, TopicPartition, Uuid};
@@ -29,6 +29,9 @@ use crate::validate::Scratch;
 /// How long a clean stop waits for answers to leave; a produce that waits for a flush takes no longer on a sound disk.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// The shortest time between two complaints about one full disk.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// A running node: broker and controller in one.
 pub struct Node {
     pub(crate) env: Env,
@@ -43,6 +46,8 @@ pub struct Node {
     image: Mutex<Arc<MetadataImage>>,
     manager: LogManager,
     metadata_log: LogReader,
+    /// Partitions that the disk had no room for, by topic id.
+    unhosted: Mutex<BTreeSet<(Uuid, i32)>>,
     broker_epoch: i64,
     addresses: Mutex<Vec<(String, SocketAddr)>>,
     http: Mutex<Vec<(SocketAddr, Task)>>,
@@ -76,6 +81,7 @@ impl Node {
             image: Mutex::new(Arc::new(MetadataImage::default())),
             manager: opened.manager,
             metadata_log,
+            unhosted: Mutex::default(),
             broker_epoch: opened.broker_epoch,
             addresses: Mutex::default(),
             http: Mutex::default(),
@@ -269,18 +275,33 @@ impl Node {
         let config = Arc::new(self.topic_config(image, topic));
         match self.open_log(&name, id, &config).await {
             Ok(writer) => {
-                // What a crash left in the page cache only must not be read before it is as durable as what was acknowledged.
-                if config.flush_messages == 1
-                    && let Err(error) = writer.renew().await
-                {
-                    tracing::error!(partition = %name, %error, "the partition is offline");
-                    return;
-                }
+                lock(&self.unhosted).remove(&(id, index));
                 let partition = Partition::new(self, name, id, epoch, writer, config);
                 self.topics.insert(partition);
             }
+            Err(error) if error.is_disk_full() => {
+                if lock(&self.unhosted).insert((id, index)) {
+                    tracing::warn!(partition = %name, %error, "the partition is offline until there is room");
+                }
+            }
             // The partition has no leader here until its directory is mended; the others serve.
             Err(error) => tracing::error!(partition = %name, %error, "the partition is offline"),
+        }
+    }
+
+    /// Tries again to host what the disk had no room for. Called by the controller's task, so that no change happens meanwhile.
+    pub(crate) async fn host_again(self: &Arc<Self>) {
+        let image = self.image();
+        let unhosted = lock(&self.unhosted).clone();
+        for (id, index) in unhosted {
+            let topic = image.topics().by_id(id);
+            match topic.and_then(|t| Some((t, t.partitions.get(&index)?))) {
+                Some((topic, partition)) => {
+                    self.host(&image, &topic.name, id, index, partition.leader_epoch)
+                        .await;
+                }
+                None => drop(lock(&self.unhosted).remove(&(id, index))),
+            }
         }
     }
 
@@ -292,7 +313,13 @@ impl Node {
     ) -> Result<ottla_store::LogWriter, StartError> {
         let (log, now) = (log_config(config, &self.broker()), self.env.clock.wall());
         match self.manager.load(name, log.clone(), now).await? {
-            Some((found, writer)) if found == id => return Ok(writer),
+            Some((found, writer)) if found == id => {
+                // What a crash left in the page cache only must not be read before it is as durable as what was acknowledged.
+                if config.flush_messages == 1 {
+                    writer.renew().await.map_err(LoadError::from)?;
+                }
+                return Ok(writer);
+            }
             // A log of an older topic with this name.
             Some(_) => self.manager.stray(name).await?,
             None => {}
@@ -356,12 +383,35 @@ impl Node {
     }
 
     async fn checkpoint(self: Arc<Self>, every: Duration) {
+        let mut warned = BTreeMap::new();
         loop {
             self.env.clock.sleep(every).await;
+            if !lock(&self.unhosted).is_empty() {
+                self.controller.host().await;
+            }
             if let Err(error) = self.manager.checkpoint().await {
                 tracing::error!(%error, "checkpoints could not be written");
             }
             self.check_directories();
+            self.warn_of_full_disks(&mut warned).await;
+        }
+    }
+
+    /// Says once in a while which disks have no room.
+    async fn warn_of_full_disks(&self, warned: &mut BTreeMap<Uuid, Mono>) {
+        let now = self.env.clock.now();
+        for dir in self.directories() {
+            let Some(full) = dir.full else { continue };
+            let before = warned.get(&dir.id);
+            if before.is_some_and(|at| full.at <= *at || now.since(*at) < WARN_EVERY) {
+                continue;
+            }
+            warned.insert(dir.id, now);
+            let free_bytes = self.env.disk.free_space(&dir.path).await.ok();
+            tracing::warn!(
+                directory = %dir.path.display(), free_bytes, refused = full.what,
+                "the disk is full: free space, or lower retention.bytes and retention.ms; the node tries again by itself"
+            );
         }
     }
 

@@ -8,7 +8,7 @@ use ottla_metadata::controller::{
 };
 use ottla_metadata::image::{Endpoint, FeatureRange};
 use ottla_metadata::{Loader, Records};
-use ottla_store::{LogManager, StoreConfig};
+use ottla_store::{AppendError, CreateError, LoadError, LogManager, StoreConfig, StoreError};
 use ottla_types::config::{BrokerConfig, Listener};
 use ottla_types::{NodeId, Uuid, Violation};
 
@@ -28,6 +28,8 @@ pub enum StartError {
     Create(ottla_store::CreateError),
     /// The metadata log.
     MetadataLog(String),
+    /// The disk has no room. Nothing was changed.
+    DiskFull(StoreError),
     /// A listener could not be opened.
     Listen {
         /// Host and port.
@@ -52,6 +54,7 @@ impl std::fmt::Display for StartError {
             StartError::Format(error) => error.fmt(f),
             StartError::Load(error) => error.fmt(f),
             StartError::Create(error) => error.fmt(f),
+            StartError::DiskFull(error) => error.fmt(f),
             StartError::MetadataLog(reason) => {
                 write!(f, "the log of __cluster_metadata can't be used: {reason}")
             }
@@ -99,14 +102,42 @@ macro_rules! from_metadata {
 }
 
 from_metadata! {
-    ottla_store::AppendError,
     ottla_store::ReadError,
     ottla_store::StorageError,
-    ottla_store::StoreError,
     ottla_wire::records::BuildError,
     ottla_wire::records::BatchError,
     ottla_wire::records::RecordError,
     ottla_wire::EncodeError,
+}
+
+impl From<AppendError> for StartError {
+    fn from(error: AppendError) -> Self {
+        match error {
+            AppendError::DiskFull { dir } => StartError::DiskFull(StoreError::DiskFull { dir }),
+            other => StartError::MetadataLog(other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for StartError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::DiskFull { .. } => StartError::DiskFull(error),
+            other => StartError::MetadataLog(other.to_string()),
+        }
+    }
+}
+
+impl StartError {
+    /// Whether only room on the disk is missing: what was tried may be tried again.
+    pub(crate) fn is_disk_full(&self) -> bool {
+        matches!(
+            self,
+            StartError::DiskFull(_)
+                | StartError::Load(LoadError::DiskFull { .. })
+                | StartError::Create(CreateError::DiskFull { .. })
+        )
+    }
 }
 
 /// What is open before the node serves.
