@@ -51,8 +51,11 @@ impl DiskNode {
     }
 
     /// What happens with an operation. `None`: the node is about to be stopped by a trigger, so the operation never ends.
-    fn fate(&self, op: DiskOp, path: &Path, bytes: usize) -> Option<Fate> {
-        let fate = locked(&self.faults).fate(op, &mut locked(&self.rng));
+    fn fate(&self, op: DiskOp, path: &Path, bytes: usize, grows: bool) -> Option<Fate> {
+        let mut fate = locked(&self.faults).fate(op, &mut locked(&self.rng));
+        if fate.wrong == Some(Wrong::NoSpace) && !grows {
+            fate.wrong = None;
+        }
         let number = op as u64 | (self.node as u64) << 8;
         self.shared.trace.step(
             self.shared.timers.now(),
@@ -111,7 +114,19 @@ impl DiskNode {
         bytes: usize,
         effect: impl FnOnce(Option<Wrong>) -> T + Send + 'static,
     ) -> Op<T> {
-        let Some(fate) = self.fate(op, path, bytes) else {
+        self.op_that(op, path, bytes, true, effect)
+    }
+
+    /// Like [`DiskNode::op`]; `grows` says whether there may be no room for it.
+    fn op_that<T: Send + 'static>(
+        &self,
+        op: DiskOp,
+        path: &Path,
+        bytes: usize,
+        grows: bool,
+        effect: impl FnOnce(Option<Wrong>) -> T + Send + 'static,
+    ) -> Op<T> {
+        let Some(fate) = self.fate(op, path, bytes, grows) else {
             return Op::pending(std::future::pending());
         };
         if fate.takes.is_zero() {
@@ -158,8 +173,19 @@ impl SimDisk {
         path: &Path,
         effect: impl FnOnce(&dyn Disk, &Path) -> Op<io::Result<T>> + Send + 'static,
     ) -> Op<io::Result<T>> {
+        self.names_that(op, path, true, effect)
+    }
+
+    /// Like [`SimDisk::names`]; `grows` says whether there may be no room for it.
+    fn names_that<T: Send + 'static>(
+        &self,
+        op: DiskOp,
+        path: &Path,
+        grows: bool,
+        effect: impl FnOnce(&dyn Disk, &Path) -> Op<io::Result<T>> + Send + 'static,
+    ) -> Op<io::Result<T>> {
         let (inner, owned) = (self.inner.clone(), path.to_path_buf());
-        self.node.op(op, path, 0, move |wrong| match wrong {
+        self.node.op_that(op, path, 0, grows, move |wrong| match wrong {
             Some(wrong) => Err(wrong.error(&owned)),
             None => now(effect(&*inner, &owned)),
         })
@@ -175,7 +201,10 @@ fn now<T>(op: Op<T>) -> T {
 impl Disk for SimDisk {
     fn open(&self, path: &Path, how: OpenOptions) -> Op<io::Result<Arc<dyn File>>> {
         let node = self.node.clone();
-        self.names(DiskOp::Open, path, move |disk, path| {
+        // Opening a file that is there, or is not to be made, needs no room.
+        let creates = !matches!(how, OpenOptions::Read | OpenOptions::Write)
+            && matches!(now(self.inner.entry(path)), Ok(None));
+        self.names_that(DiskOp::Open, path, creates, move |disk, path| {
             Op::ready(now(disk.open(path, how)).map(|inner| {
                 Arc::new(SimFile {
                     node,
@@ -236,7 +265,7 @@ impl SimFile {
     pub(crate) fn read_now(&self, offset: u64, len: usize) -> io::Result<Bytes> {
         match self
             .node
-            .fate(DiskOp::Read, &self.path, len)
+            .fate(DiskOp::Read, &self.path, len, false)
             .and_then(|fate| fate.wrong)
         {
             Some(wrong @ (Wrong::Io | Wrong::NoSpace)) => Err(wrong.error(&self.path)),
