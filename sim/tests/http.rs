@@ -295,6 +295,27 @@ fn a_full_disk_turns_readiness_red_until_there_is_room() {
     });
 }
 
+/// The controller took a full disk for a broken metadata log, and the node stopped.
+#[test]
+fn a_full_disk_refuses_topics_and_stops_nothing() {
+    story(|world, n1, env, _| async move {
+        world.limit_disk(n1, Some(10));
+        assert!(create_topic(&env).await, "it is answered");
+        assert_eq!(produce(&env, 1).await, Err(3), "UNKNOWN_TOPIC_OR_PARTITION");
+        let (status, body) = ask(&env, "GET /v1/ready").await;
+        assert_eq!(status, 503);
+        assert!(
+            body.contains("\"disk-full\"") && !body.contains("\"failed\""),
+            "{body}"
+        );
+        world.limit_disk(n1, None);
+        create_topic(&env).await;
+        produce(&env, 1).await.unwrap();
+        world.sleep(Duration::from_secs(31)).await;
+        assert_eq!(ask(&env, "GET /v1/ready").await.0, 200);
+    });
+}
+
 #[test]
 fn a_failed_sync_turns_readiness_red_for_good() {
     story(|world, n1, env, running| async move {

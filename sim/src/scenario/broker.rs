@@ -152,9 +152,17 @@ async fn produce_all(env: Env, client: u64, acknowledged: Acknowledged) {
 
 /// Produces one value over a connection of its own and returns its offset.
 async fn produce(env: &Env, value: &str) -> io::Result<i64> {
+    match produce_to(env, TOPIC, value).await? {
+        Ok(offset) => Ok(offset),
+        Err(code) => Err(io::Error::other(format!("error {code}"))),
+    }
+}
+
+/// Produces one value over a connection of its own; its offset, or the node's error.
+pub(super) async fn produce_to(env: &Env, topic: &str, value: &str) -> io::Result<Result<i64, i16>> {
     let mut stream = env.net.connect("n1", PORT).await?;
     let topics = Some(vec![MetadataRequestTopic {
-        name: Some(TOPIC),
+        name: Some(topic),
         ..Default::default()
     }]);
     let metadata = MetadataRequest {
@@ -164,8 +172,8 @@ async fn produce(env: &Env, value: &str) -> io::Result<i64> {
     };
     let answer = call(&mut *stream, &metadata, 4).await?;
     let known = MetadataResponse::decode(&mut Reader::new(&answer), 4).map_err(invalid)?;
-    if known.topics.iter().any(|t| t.error_code != 0) {
-        return Err(ErrorKind::NotFound.into());
+    if let Some(refused) = known.topics.iter().find(|t| t.error_code != 0) {
+        return Ok(Err(refused.error_code));
     }
     let mut builder = BatchBuilder::new();
     builder
@@ -179,7 +187,7 @@ async fn produce(env: &Env, value: &str) -> io::Result<i64> {
         records: Some(&batch),
     }];
     let topic_data = vec![TopicProduceData {
-        name: TOPIC,
+        name: topic,
         partition_data,
         ..Default::default()
     }];
@@ -196,8 +204,9 @@ async fn produce(env: &Env, value: &str) -> io::Result<i64> {
         .first()
         .and_then(|t| t.partition_responses.first());
     match partition {
-        Some(p) if p.error_code == 0 => Ok(p.base_offset),
-        other => Err(io::Error::other(format!("{other:?}"))),
+        Some(p) if p.error_code == 0 => Ok(Ok(p.base_offset)),
+        Some(p) => Ok(Err(p.error_code)),
+        None => Err(ErrorKind::InvalidData.into()),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod clients;
 pub mod echo;
+pub mod full;
 mod history;
 mod node;
 
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Scenario> {
         clients::CLIENTS,
         clients::CLIENTS_CACHED,
         echo::ECHO,
+        full::FULL,
     ]
 }
 

@@ -2,6 +2,7 @@
 //! from the simulated disk instead of believed from the node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_io::{Env, timeout_at};
@@ -51,6 +52,23 @@ pub(super) fn supervise(world: &World) {
 
 /// The production node, until it stops by itself.
 pub(super) async fn serve(env: Env, flush: bool) {
+    let flush_messages = if flush { "1" } else { "9223372036854775807" };
+    let until = env.clock.now().after(Duration::from_secs(2));
+    let clock = env.clock.clone();
+    let Some(node) = start(env, &[("log.flush.interval.messages", flush_messages)]).await else {
+        return;
+    };
+    if flush {
+        node.failed().await;
+    } else if timeout_at(&*clock, until, node.failed()).await.is_none() {
+        // A clean stop now and then: what it leaves behind must not mislead a later recovery.
+        node.stop().await;
+    }
+}
+
+/// Formats and starts the node, with these settings beside the usual ones. `None` if its disk or network does not let it: its
+/// supervisor starts it again.
+pub(super) async fn start(env: Env, settings: &[(&str, &str)]) -> Option<Arc<Node>> {
     let given = [
         ("process.roles", "broker,controller"),
         ("node.id", "1"),
@@ -63,38 +81,20 @@ pub(super) async fn serve(env: Env, flush: bool) {
             "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         ),
         ("log.dirs", DATA),
-        (
-            "log.flush.interval.messages",
-            if flush { "1" } else { "9223372036854775807" },
-        ),
         ("log.retention.ms", "-1"),
         // Checkpoints are renames, and a rename that is lost is a fault worth having often.
         ("replica.high.watermark.checkpoint.interval.ms", "100"),
     ];
     let given = given
-        .into_iter()
+        .iter()
+        .chain(settings)
         .map(|(key, value)| (key.to_string(), value.to_string()))
         .collect();
     let config = match BrokerConfig::from_properties(&given) {
         Ok((config, _)) => config,
         Err(errors) => panic!("{errors:?}"),
     };
-    // A disk that fails while formatting or starting ends the process; its supervisor starts it again.
-    if ottla_node::format(&env, &config, "5L6g3nShT-eMCtK--X86sw")
-        .await
-        .is_err()
-    {
-        return;
-    }
-    let until = env.clock.now().after(Duration::from_secs(2));
-    let clock = env.clock.clone();
-    let Ok(node) = Node::start(env, config).await else {
-        return;
-    };
-    if flush {
-        node.failed().await;
-    } else if timeout_at(&*clock, until, node.failed()).await.is_none() {
-        // A clean stop now and then: what it leaves behind must not mislead a later recovery.
-        node.stop().await;
-    }
+    let formatted = ottla_node::format(&env, &config, "5L6g3nShT-eMCtK--X86sw").await;
+    formatted.ok()?;
+    Node::start(env, config).await.ok()
 }
