@@ -314,6 +314,49 @@ fn a_replacement_that_was_not_written_did_not_happen() {
 }
 
 #[test]
+fn a_replacement_that_a_rebalance_overtakes_is_answered_by_that() {
+    let mut world = World::new(Config::default());
+    let first = world.ask(Request::Join(Box::new(static_join("g", "i", 1))));
+    let (dynamic, _) = world.join_new("g", 2);
+    world.pass(6_001);
+    let who = |member: &str| Identity {
+        group: "g".into(),
+        member: member.into(),
+        instance: None,
+        generation: 1,
+    };
+    let leader = world.joined(first).leader.clone();
+    world.ask(sync(&who(&leader)));
+    world.auto = false;
+    let back = world.ask(Request::Join(Box::new(static_join("g", "i", 3))));
+    assert_eq!(world.on_the_way.len(), 1, "the replacement is on its way");
+    let (_, newcomer) = world.join_new("g", 4);
+    world.write_one();
+    assert!(!world.has(back), "the generation that it would be told is over");
+    world.ask(Request::Join(Box::new(join("g", &dynamic, 0))));
+    assert_eq!(world.joined(back).generation, 2);
+    assert_eq!(world.joined(newcomer).generation, 2);
+    assert!(!world.joined(back).skip_assignment);
+}
+
+#[test]
+fn a_replacement_refused_after_its_time_makes_the_group_rebalance() {
+    let mut world = World::new(Config::default());
+    static_group(&mut world);
+    world.auto = false;
+    let id = world.ask(Request::Join(Box::new(static_join("g", "i", 2))));
+    world.pass(5_000);
+    assert_eq!(world.joined(id).error, ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(world.groups.group("g").unwrap().state(), GroupState::Stable);
+    // The log knows the old member and the group the new one: another generation, and another record.
+    world.fail_one(ErrorCode::NotEnoughReplicas);
+    assert_eq!(
+        world.groups.group("g").unwrap().state(),
+        GroupState::PreparingRebalance
+    );
+}
+
+#[test]
 fn a_leader_without_skipping_does_not_learn_that_it_leads() {
     let mut world = World::new(Config::default());
     let old = static_group(&mut world);
