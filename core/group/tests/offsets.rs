@@ -298,6 +298,33 @@ fn a_group_is_deleted_with_its_offsets_once_it_is_empty() {
     );
 }
 
+/// A tombstone on its way is no reason to leave the next one out: the log may refuse the first.
+#[test]
+fn what_is_being_deleted_is_deleted_again() {
+    let mut world = World::new(Config::default());
+    let delete_offset = || Request::OffsetDelete("s".into(), vec![tp("t", 0)]);
+    committed(&mut world, commit(simple("s"), "t", 0, 1));
+    world.auto = false;
+    world.ask(delete_offset());
+    let again = world.ask(delete_offset());
+    world.fail_one(ErrorCode::NotEnoughReplicas);
+    assert!(!world.has(again));
+    assert_eq!(fetch(&mut world, "s"), [(tp("t", 0), 1)]);
+    world.write_one();
+    assert!(world.has(again));
+    assert_eq!(fetch(&mut world, "s"), []);
+
+    world.auto = true;
+    committed(&mut world, commit(simple("s"), "t", 0, 1));
+    world.auto = false;
+    world.ask(delete_offset());
+    world.ask(Request::DeleteGroups(vec!["s".into()]));
+    world.fail_one(ErrorCode::NotEnoughReplicas);
+    world.write_one();
+    assert_eq!(state(&world, "s"), None);
+    assert_eq!(world.groups.committed_offsets().count(), 0);
+}
+
 #[test]
 fn a_deleted_topic_takes_its_offsets_along() {
     let mut world = World::new(Config::default());
