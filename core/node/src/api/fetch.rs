@@ -103,6 +103,7 @@ pub async fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply,
         }
     }
     let (session, mut fetched) = select(&context, fetched);
+    fetch_parts::copy_small(&mut fetched).await;
     let image = node.image();
     let endpoints = name_leaders(node, &image, &request, &mut fetched);
     fetch_parts::answer(&request, 0, session, fetched, endpoints)

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ottla_rpc::{Part, Reply};
 use ottla_wire::framing::put_response_around;
 use ottla_wire::messages::fetch_response::{
@@ -18,6 +18,10 @@ use crate::sessions::FetchKey;
 const FRAME: usize = 128;
 /// Bytes of a partition without its records, at the usual lengths.
 const PARTITION: usize = 64;
+
+/// Records of at most this many bytes are copied into the answer: a system call that sends them beside it, and the packets
+/// of its own that it leads to, cost more. Above it a range of the file is sent without a copy.
+const COPIED: usize = 16 << 10;
 
 /// What was read of one partition.
 pub struct Fetched {
@@ -35,6 +39,21 @@ impl Fetched {
     /// Bytes of records.
     pub fn len(&self) -> usize {
         self.records.as_ref().map_or(0, Part::len)
+    }
+}
+
+/// Reads what is small, so that the answer leaves in one piece. What can't be read stays a range: sending it says why.
+pub async fn copy_small(fetched: &mut [Fetched]) {
+    for f in fetched {
+        let Some(Part::File { file, position, len }) = &f.records else {
+            continue;
+        };
+        if *len <= COPIED {
+            let (read, bytes) = file.read_at(*position, BytesMut::with_capacity(*len), *len).await;
+            if read.is_ok_and(|n| n == *len) {
+                f.records = Some(Part::Bytes(bytes.freeze()));
+            }
+        }
     }
 }
 
@@ -125,6 +144,11 @@ fn parts(
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
+    use ottla_io::OpenOptions;
+    use ottla_io::mem::MemDisk;
     use ottla_wire::Message;
     use ottla_wire::framing::put_response;
     use ottla_wire::messages::fetch_response::{EpochEndOffset, LeaderIdAndEpoch};
@@ -192,6 +216,42 @@ mod tests {
             records: (records > 0).then(|| Part::Bytes(vec![7; records].into())),
             from: None,
         }
+    }
+
+    /// A file of `COPIED` + 1 bytes, of which the answer takes `len` from `position`.
+    fn from_file(position: u64, len: usize) -> Fetched {
+        let content = vec![7; COPIED + 1];
+        let disk = MemDisk::import(&[("/log".to_string(), content)].into()).expect("a valid path");
+        let opened = disk
+            .handle()
+            .open("/log".as_ref(), OpenOptions::Read)
+            .into_ready();
+        let file = opened.ok().expect("at once").expect("is there");
+        let records = Part::File { file, position, len };
+        Fetched {
+            records: Some(records),
+            ..fetched("a", 0, 0)
+        }
+    }
+
+    #[test]
+    fn small_records_are_copied_and_what_cannot_be_is_left_to_the_stream() {
+        let mut all = vec![
+            from_file(1, COPIED),
+            from_file(0, COPIED + 1),
+            from_file(10, COPIED),
+        ];
+        let mut copying = Box::pin(copy_small(&mut all));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(copying.as_mut().poll(&mut cx).is_ready());
+        drop(copying);
+        let lengths: Vec<usize> = all.iter().map(Fetched::len).collect();
+        assert_eq!(lengths, [COPIED, COPIED + 1, COPIED]);
+        let copied: Vec<bool> = all
+            .iter()
+            .map(|f| matches!(&f.records, Some(Part::Bytes(bytes)) if bytes.iter().all(|b| *b == 7)))
+            .collect();
+        assert_eq!(copied, [true, false, false]);
     }
 
     #[test]
