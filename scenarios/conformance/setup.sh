@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs every client the conformance suite needs: kcat (apt), the Python clients (a venv) and the
+# Installs every client the conformance suite needs: kcat (apt), the Python clients (a venv), kafkajs (npm) and the
 # Java tools (Maven). Quick when all is there already; a client that cannot be installed fails loudly.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -7,6 +7,7 @@ root=$(cd "$here/../.." && pwd)
 work="$root/.ci/work"
 venv="$work/venv"
 libs="$work/kafka/libs"
+node="$work/node"
 mkdir -p "$work/kafka"
 
 die() { echo "conformance setup: $*" >&2; exit 1; }
@@ -23,6 +24,8 @@ command -v kcat >/dev/null || need="$need kcat"
 command -v python3 >/dev/null || need="$need python3"
 python3 -c 'import venv, ensurepip' 2>/dev/null || need="$need python3-venv"
 command -v java >/dev/null || need="$need default-jre-headless"
+command -v node >/dev/null || need="$need nodejs"
+command -v npm >/dev/null || need="$need npm"
 if [ ! -f "$libs/.stamp" ]; then command -v mvn >/dev/null || need="$need maven"; fi
 if [ -n "$need" ]; then
     echo "conformance setup: apt-get install$need"
@@ -41,7 +44,18 @@ if [ "$(cat "$venv/.stamp" 2>/dev/null || true)" != "$want" ]; then
         || die "cannot install the Python clients"
     echo "$want" > "$venv/.stamp"
 fi
-"$venv/bin/python" -c 'import kafka, confluent_kafka, lz4.frame, snappy, zstandard' || die "a Python client does not load"
+"$venv/bin/python" -c 'import aiokafka, kafka, confluent_kafka, lz4.frame, snappy, zstandard' || die "a Python client does not load"
+
+want=$(sum "$here/node/package.json")
+if [ "$(cat "$node/.stamp" 2>/dev/null || true)" != "$want" ]; then
+    echo "conformance setup: kafkajs"
+    rm -rf "$node"
+    mkdir -p "$node"
+    cp "$here/node/package.json" "$node/"
+    npm install --prefix "$node" --no-audit --no-fund --silent || die "cannot install kafkajs"
+    echo "$want" > "$node/.stamp"
+fi
+NODE_PATH="$node/node_modules" node -e 'require("kafkajs")' || die "kafkajs does not load"
 
 want=$(sum "$here/java/pom.xml")
 if [ "$(cat "$libs/.stamp" 2>/dev/null || true)" != "$want" ]; then
