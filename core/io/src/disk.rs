@@ -35,6 +35,19 @@ pub enum OpenOptions {
     CreateNew,
     /// Created, or emptied if it exists; reads and writes.
     Truncate,
+    /// Created if it is missing; reads, and writes at its end: [`File::write_at`] appends in one step, whatever offset it is given
+    /// and whoever else appends.
+    Append,
+}
+
+/// Which file it is, whatever names it has: two handles of the same file have equal identities. While a handle is open no other
+/// file has its identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId {
+    /// The file system.
+    pub device: u64,
+    /// The file within it.
+    pub inode: u64,
 }
 
 /// What a directory entry is.
@@ -101,6 +114,8 @@ pub trait File: Send + Sync {
     fn set_len(&self, len: u64) -> Op<io::Result<()>>;
     /// Makes bytes and length durable.
     fn sync_data(&self) -> Op<io::Result<()>>;
+    /// Which file it is; tells whether a name still names this file (by opening the name again).
+    fn id(&self) -> FileId;
     /// The back end's own handle, which only its [`crate::Stream`]s understand: it lets a stream send a range of the file
     /// without a copy.
     fn handle(&self) -> &dyn Any;

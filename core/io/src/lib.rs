@@ -17,7 +17,8 @@ mod tasks;
 
 pub use clock::{Clock, Mono, Sleep, timeout_at};
 pub use disk::{
-    Disk, Entry, EntryKind, File, Lock, OpenOptions, ReadResult, WriteResult, read_exact_at, write_all_at,
+    Disk, Entry, EntryKind, File, FileId, Lock, OpenOptions, ReadResult, WriteResult, read_exact_at,
+    write_all_at,
 };
 pub use entropy::{Entropy, Rng};
 pub use env::{Env, NoObserver, Observer};

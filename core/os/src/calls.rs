@@ -71,9 +71,9 @@ pub(crate) fn is_cached(file: &File, at: u64) -> bool {
     n >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::WouldBlock
 }
 
-/// Writes `bufs` in one call, as many as it takes.
-pub(crate) fn write_at(file: &File, offset: u64, bufs: &[Bytes]) -> io::Result<usize> {
-    let start = offset_of(offset)?;
+/// Writes `bufs` in one call, as many as it takes: from an offset, or, in a file that was opened to append, at its end.
+pub(crate) fn write(file: &File, offset: Option<u64>, bufs: &[Bytes]) -> io::Result<usize> {
+    let start = offset.map(offset_of).transpose()?;
     let full = || bufs.iter().filter(|b| !b.is_empty()).take(MOST_BUFFERS);
     let vec_of = |b: &Bytes| libc::iovec {
         iov_base: b.as_ptr().cast_mut().cast(),
@@ -95,14 +95,20 @@ pub(crate) fn write_at(file: &File, offset: u64, bufs: &[Bytes]) -> io::Result<u
     write_vecs(file, start, &vecs[..count])
 }
 
-fn write_vecs(file: &File, start: libc::off_t, vecs: &[libc::iovec]) -> io::Result<usize> {
+fn write_vecs(file: &File, start: Option<libc::off_t>, vecs: &[libc::iovec]) -> io::Result<usize> {
     if vecs.is_empty() {
         return Ok(0);
     }
     loop {
         // SAFETY: every element describes the bytes of a buffer that the caller borrows over this call; the kernel only reads
         // them. The count is at most IOV_MAX.
-        let n = unsafe { libc::pwritev(file.as_raw_fd(), vecs.as_ptr(), vecs.len() as libc::c_int, start) };
+        let n = unsafe {
+            let (fd, vec, count) = (file.as_raw_fd(), vecs.as_ptr(), vecs.len() as libc::c_int);
+            match start {
+                Some(start) => libc::pwritev(fd, vec, count, start),
+                None => libc::writev(fd, vec, count),
+            }
+        };
         match counted(n) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             other => return other,

@@ -52,6 +52,7 @@ impl OsDisk {
             OpenOptions::Create => _ = options.create(true),
             OpenOptions::CreateNew => _ = options.create_new(true),
             OpenOptions::Truncate => _ = options.create(true).truncate(true),
+            OpenOptions::Append => _ = options.create(true).append(true),
         }
         let file = options.open(path)?;
         let meta = file.metadata()?;
@@ -61,6 +62,7 @@ impl OsDisk {
         }
         Ok(Arc::new(OsFile::new(
             guarded,
+            how == OpenOptions::Append,
             self.abilities(meta.dev()),
             self.handle.clone(),
             path,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
-use ottla_io::{File, Op, ReadResult, WriteResult};
+use ottla_io::{File, FileId, Op, ReadResult, WriteResult};
 use tokio::runtime::Handle;
 
 use crate::lock::Guarded;
@@ -27,6 +27,8 @@ pub(crate) struct Abilities {
 /// The open file that handles, pool work and sending streams share.
 pub(crate) struct Inner {
     file: Guarded,
+    /// Opened to append: each write goes to the end, wherever that is then.
+    appends: bool,
     abilities: Arc<Abilities>,
     handle: Handle,
     path: PathBuf,
@@ -36,9 +38,16 @@ pub(crate) struct Inner {
 pub(crate) struct OsFile(Arc<Inner>);
 
 impl OsFile {
-    pub(crate) fn new(file: Guarded, abilities: Arc<Abilities>, handle: Handle, path: &Path) -> Self {
+    pub(crate) fn new(
+        file: Guarded,
+        appends: bool,
+        abilities: Arc<Abilities>,
+        handle: Handle,
+        path: &Path,
+    ) -> Self {
         OsFile(Arc::new(Inner {
             file,
+            appends,
             abilities,
             handle,
             path: path.to_owned(),
@@ -136,7 +145,8 @@ impl File for OsFile {
     }
 
     fn write_at(&self, offset: u64, bufs: Vec<Bytes>) -> Op<WriteResult> {
-        let result = calls::write_at(self.0.file(), offset, &bufs);
+        let at = if self.0.appends { None } else { Some(offset) };
+        let result = calls::write(self.0.file(), at, &bufs);
         Op::ready((result.map_err(|e| self.0.failed("write", e)), bufs))
     }
 
@@ -164,6 +174,11 @@ impl File for OsFile {
             inner.file().sync_data().map_err(|e| inner.failed("sync", e))
         });
         Op::pending(async move { work.await.unwrap_or_else(|_| Err(error::stopping())) })
+    }
+
+    fn id(&self) -> FileId {
+        let (device, inode) = self.0.file.id();
+        FileId { device, inode }
     }
 
     fn handle(&self) -> &dyn Any {

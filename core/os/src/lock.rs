@@ -42,6 +42,10 @@ impl Guarded {
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
 }
 
 impl Drop for Guarded {

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use ottla_io::{Env, File, NoObserver, Op, OpenOptions, ReadResult, Rng, Stream, WriteResult, read_exact_at};
+use ottla_io::{
+    Env, File, FileId, NoObserver, Op, OpenOptions, ReadResult, Rng, Stream, WriteResult, read_exact_at,
+};
 use ottla_os::{Runtime, RuntimeOptions, SocketOptions, env};
 
 const SIZE: usize = 3 << 20;
@@ -120,6 +122,9 @@ impl File for Foreign {
     }
     fn sync_data(&self) -> Op<io::Result<()>> {
         self.0.sync_data()
+    }
+    fn id(&self) -> FileId {
+        self.0.id()
     }
     fn handle(&self) -> &dyn Any {
         &()

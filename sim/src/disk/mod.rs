@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ottla_io::mem::{MemDisk, MemFile};
-use ottla_io::{Disk, Entry, File, Lock, Op, OpenOptions, ReadResult, Rng, WriteResult};
+use ottla_io::{Disk, Entry, File, FileId, Lock, Op, OpenOptions, ReadResult, Rng, WriteResult};
 
 use crate::locked;
 use crate::world::Shared;
@@ -353,6 +353,10 @@ impl File for SimFile {
                 }
                 None => now(inner.sync_data()),
             })
+    }
+
+    fn id(&self) -> FileId {
+        self.inner.id()
     }
 
     fn handle(&self) -> &dyn Any {

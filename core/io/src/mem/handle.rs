@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::lock;
 use super::tree::{DirData, Fs, Ino, Inode, View};
-use crate::{Disk, Entry, EntryKind, File, Lock, Op, OpenOptions, ReadResult, WriteResult};
+use crate::{Disk, Entry, EntryKind, File, FileId, Lock, Op, OpenOptions, ReadResult, WriteResult};
 
 /// What every part of an incarnation shares.
 #[derive(Clone)]
@@ -77,12 +77,12 @@ impl MemHandle {
             *fs.open.entry(ino).or_default() += 1;
             Ok(ino)
         })?;
-        let writable = how != OpenOptions::Read;
         Ok(Arc::new(MemFile {
             access: self.access.clone(),
             ino,
             path: path.to_path_buf(),
-            writable,
+            writable: how != OpenOptions::Read,
+            appends: how == OpenOptions::Append,
         }))
     }
 }
@@ -217,6 +217,7 @@ pub struct MemFile {
     ino: Ino,
     path: PathBuf,
     writable: bool,
+    appends: bool,
 }
 
 impl MemFile {
@@ -270,6 +271,10 @@ impl MemFile {
     fn write(&self, offset: u64, bufs: &[Bytes]) -> io::Result<usize> {
         self.with(|fs, ino| {
             self.check_writable()?;
+            let offset = match self.appends {
+                true => fs.file(ino)?.cache.len(),
+                false => offset,
+            };
             let wanted: u64 = bufs.iter().map(|b| b.len() as u64).sum();
             offset
                 .checked_add(wanted)
@@ -327,6 +332,13 @@ impl File for MemFile {
             fs.file_mut(ino)?.sync();
             Ok(())
         }))
+    }
+
+    fn id(&self) -> FileId {
+        FileId {
+            device: 0,
+            inode: self.ino,
+        }
     }
 
     fn handle(&self) -> &dyn Any {

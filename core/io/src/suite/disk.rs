@@ -17,6 +17,8 @@ pub async fn all(disk: &dyn Disk, root: &Path, rng: &mut Rng) {
         random_operations(disk, root, rng, 300).await;
     }
     open_modes(disk, root).await;
+    appending(disk, root).await;
+    identities(disk, root).await;
     wrong_names(disk, root).await;
     overlapping(disk, root, rng).await;
     many_buffers(disk, root, rng).await;
@@ -31,7 +33,7 @@ pub async fn open_modes(disk: &dyn Disk, root: &Path) {
     for how in [Read, Write] {
         fails_naming("open", disk.open(&path, how).await, ErrorKind::NotFound, &path);
     }
-    for how in [Create, CreateNew, Truncate] {
+    for how in [Create, CreateNew, Truncate, Append] {
         let file = ok("create", disk.open(&path, how).await);
         assert_eq!(ok("len", file.len().await), 0, "a new file is empty");
         ok(
@@ -44,7 +46,7 @@ pub async fn open_modes(disk: &dyn Disk, root: &Path) {
             ErrorKind::AlreadyExists,
             &path,
         );
-        for how in [Read, Write, Create] {
+        for how in [Read, Write, Create, Append] {
             let again = ok("open", disk.open(&path, how).await);
             assert_eq!(ok("len", again.len().await), 5, "{how:?} keeps the content");
         }
@@ -57,7 +59,7 @@ pub async fn open_modes(disk: &dyn Disk, root: &Path) {
         ok("remove", disk.remove_file(&path).await);
     }
     ok("create_dir_all", disk.create_dir_all(&path).await);
-    for how in [Read, Write, Create, Truncate] {
+    for how in [Read, Write, Create, Truncate, Append] {
         fails_naming(
             "open a directory",
             disk.open(&path, how).await,
@@ -66,6 +68,61 @@ pub async fn open_modes(disk: &dyn Disk, root: &Path) {
         );
     }
     ok("remove", disk.remove_dir_all(&path).await);
+}
+
+/// Two handles that append write one behind the other, and go on at the new end of a file that was cut.
+pub async fn appending(disk: &dyn Disk, root: &Path) {
+    let path = root.join("appended");
+    let one = ok("open", disk.open(&path, OpenOptions::Append).await);
+    let two = ok("open", disk.open(&path, OpenOptions::Append).await);
+    let content = async || {
+        let file = ok("open", disk.open(&path, OpenOptions::Read).await);
+        let (read, bytes) = read_exact_at(&*file, 0, BytesMut::new(), 100).await;
+        ok("read", read);
+        bytes
+    };
+    for (file, offset, text) in [
+        (&one, 0, "ab"),
+        (&two, 0, "cd"),
+        (&one, 1000, "ef"),
+        (&two, 2, "gh"),
+    ] {
+        ok(
+            "append",
+            write_all_at(&**file, offset, vec![Bytes::from(text)]).await.0,
+        );
+    }
+    assert_eq!(
+        content().await,
+        "abcdefgh",
+        "an offset means nothing to a handle that appends"
+    );
+    ok("cut", one.set_len(1).await);
+    ok("append", write_all_at(&*two, 8, vec![Bytes::from("z")]).await.0);
+    assert_eq!(
+        content().await,
+        "az",
+        "what is appended leaves no gap behind a cut"
+    );
+    ok("remove", disk.remove_file(&path).await);
+}
+
+/// A file keeps its identity under another name; another file under its name has another one.
+pub async fn identities(disk: &dyn Disk, root: &Path) {
+    let (path, moved) = (root.join("identity"), root.join("identity.1"));
+    let first = ok("open", disk.open(&path, OpenOptions::Create).await);
+    let again = ok("open", disk.open(&path, OpenOptions::Read).await);
+    assert_eq!(first.id(), again.id());
+    ok("rename", disk.rename(&path, &moved).await);
+    let second = ok("open", disk.open(&path, OpenOptions::Create).await);
+    assert_ne!(first.id(), second.id());
+    assert_eq!(
+        first.id(),
+        ok("open", disk.open(&moved, OpenOptions::Append).await).id()
+    );
+    for path in [path, moved] {
+        ok("remove", disk.remove_file(&path).await);
+    }
 }
 
 /// Operations on names that are missing or of the other kind.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
-use ottla_io::{Disk, Entry, File, Lock, Op, OpenOptions, ReadResult, WriteResult};
+use ottla_io::{Disk, Entry, File, FileId, Lock, Op, OpenOptions, ReadResult, WriteResult};
 
 /// What goes wrong.
 #[derive(Default)]
@@ -154,6 +154,10 @@ impl File for FaultyFile {
             return Op::ready(Err(io::Error::other("input/output error")));
         }
         self.inner.sync_data()
+    }
+
+    fn id(&self) -> FileId {
+        self.inner.id()
     }
 
     fn handle(&self) -> &dyn Any {
