@@ -2,11 +2,12 @@
 //!
 //! `config`, `defaults`: what a node is configured with. `context`: threads and I/O for a command. `logging`: the log on stderr.
 //! `connect`, `sending`, `values`, `output`: what commands share. `server`, `storage`, `log_dump`, `topic`, `produce`, `consume`,
-//! `bench`: the commands. Nothing here knows how a log or a protocol works.
+//! `bench`, `connect_standalone`: the commands. Nothing here knows how a log or a protocol works.
 
 mod bench;
 mod config;
 mod connect;
+mod connect_standalone;
 mod consume;
 mod context;
 mod defaults;
@@ -64,6 +65,8 @@ enum Command {
     /// Look into the files of a log.
     #[command(subcommand)]
     Log(log_dump::Command),
+    /// Run connectors: lines of files into topics, records of topics into files (Kafka's connect-standalone.sh).
+    ConnectStandalone(connect_standalone::Args),
     /// Print the version.
     Version {
         /// How to print it.
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Command::Consume(args) => consume::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::Log(command) => log_dump::run(&command).map(done),
+        Command::ConnectStandalone(args) => connect_standalone::run(&args),
         Command::Version { output } => version(output).map(done),
     };
     match result {
