@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::json::read_value;
+use super::json_read::read_value;
 use crate::data::{DataError, Field, Kind, Schema, Value};
 use crate::json::Json;
 

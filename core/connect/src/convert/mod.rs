@@ -1,10 +1,11 @@
 //! Converters: between Connect's data and the bytes of a topic. Kafka: `org.apache.kafka.connect.storage.Converter` and
 //! `HeaderConverter`; the classes are known by Kafka's names and aliases ([`crate::plugins`]).
 //!
-//! `json`: with and without schemas; `simple`: strings, bytes, and the default of headers.
+//! `json`: with and without schemas, of which `json_read` reads values and `json_schema` reads and writes schemas; `simple`: strings, bytes, and the default of headers.
 
 mod base64;
 mod json;
+mod json_read;
 mod json_schema;
 mod simple;
 
@@ -41,22 +42,22 @@ impl Role {
 /// Turns data into bytes and back. Pure: what it knows it was configured with.
 pub trait Converter: Send + Sync {
     /// The bytes of a value; `None` is null (a tombstone).
-    fn from_connect(&self, topic: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError>;
+    fn encode(&self, topic: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError>;
     /// The value of bytes; `None` is null.
-    fn to_connect(&self, topic: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError>;
+    fn decode(&self, topic: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError>;
 }
 
 /// Turns the values of headers into bytes and back.
 pub trait HeaderConverter: Send + Sync {
     /// The bytes of a header's value.
-    fn from_connect_header(
+    fn encode_header(
         &self,
         topic: &str,
         key: &str,
         data: &SchemaAndValue,
     ) -> Result<Option<Bytes>, DataError>;
     /// The value of a header's bytes.
-    fn to_connect_header(
+    fn decode_header(
         &self,
         topic: &str,
         key: &str,
@@ -66,24 +67,22 @@ pub trait HeaderConverter: Send + Sync {
 
 /// In Kafka too a converter serves headers by ignoring their keys.
 impl<T: Converter> HeaderConverter for T {
-    fn from_connect_header(
-        &self,
-        topic: &str,
-        _: &str,
-        data: &SchemaAndValue,
-    ) -> Result<Option<Bytes>, DataError> {
-        self.from_connect(topic, data)
+    fn encode_header(&self, topic: &str, _: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError> {
+        self.encode(topic, data)
     }
 
-    fn to_connect_header(
+    fn decode_header(
         &self,
         topic: &str,
         _: &str,
         bytes: Option<&Bytes>,
     ) -> Result<SchemaAndValue, DataError> {
-        self.to_connect(topic, bytes)
+        self.decode(topic, bytes)
     }
 }
+
+/// Makes a converter with these settings, or says what is wrong with them.
+pub type Make<C> = fn(&Props) -> Result<Box<C>, String>;
 
 /// A converter class: what it is configured with, and how to make one.
 pub struct ConverterClass {
@@ -92,9 +91,9 @@ pub struct ConverterClass {
     /// Its settings, without prefix.
     pub config: fn() -> ConfigDef,
     /// Makes one for keys or values; `None` if the class serves headers alone.
-    pub make: Option<fn(&Props) -> Result<Box<dyn Converter>, String>>,
+    pub make: Option<Make<dyn Converter>>,
     /// Makes one for headers.
-    pub make_header: fn(&Props) -> Result<Box<dyn HeaderConverter>, String>,
+    pub make_header: Make<dyn HeaderConverter>,
 }
 
 /// All converter classes.

@@ -37,14 +37,14 @@ impl StringConverter {
 }
 
 impl Converter for StringConverter {
-    fn from_connect(&self, _: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError> {
+    fn encode(&self, _: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError> {
         Ok(match &data.value {
             Value::Null => None,
             value => Some(value.to_string().into()),
         })
     }
 
-    fn to_connect(&self, _: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError> {
+    fn decode(&self, _: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError> {
         let schema = Schema::new(Kind::String).optional();
         let value = bytes.map_or(Value::Null, |bytes| {
             Value::String(String::from_utf8_lossy(bytes).into_owned())
@@ -57,7 +57,7 @@ impl Converter for StringConverter {
 pub struct ByteArrayConverter;
 
 impl Converter for ByteArrayConverter {
-    fn from_connect(&self, _: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError> {
+    fn encode(&self, _: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError> {
         if let Some(schema) = &data.schema
             && schema.kind != Kind::Bytes
         {
@@ -76,7 +76,7 @@ impl Converter for ByteArrayConverter {
         }
     }
 
-    fn to_connect(&self, _: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError> {
+    fn decode(&self, _: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError> {
         let schema = Schema::new(Kind::Bytes).optional();
         let value = bytes.map_or(Value::Null, |bytes| Value::Bytes(bytes.clone()));
         Ok(SchemaAndValue::new(schema.into(), value))
@@ -88,12 +88,7 @@ impl Converter for ByteArrayConverter {
 pub struct SimpleHeaderConverter;
 
 impl HeaderConverter for SimpleHeaderConverter {
-    fn from_connect_header(
-        &self,
-        _: &str,
-        _: &str,
-        data: &SchemaAndValue,
-    ) -> Result<Option<Bytes>, DataError> {
+    fn encode_header(&self, _: &str, _: &str, data: &SchemaAndValue) -> Result<Option<Bytes>, DataError> {
         Ok(match &data.value {
             Value::Null => None,
             Value::Bytes(bytes) => Some(super::base64::encode(bytes).into()),
@@ -101,12 +96,7 @@ impl HeaderConverter for SimpleHeaderConverter {
         })
     }
 
-    fn to_connect_header(
-        &self,
-        _: &str,
-        _: &str,
-        bytes: Option<&Bytes>,
-    ) -> Result<SchemaAndValue, DataError> {
+    fn decode_header(&self, _: &str, _: &str, bytes: Option<&Bytes>) -> Result<SchemaAndValue, DataError> {
         let Some(bytes) = bytes else {
             return Ok(SchemaAndValue::NULL);
         };
@@ -150,10 +140,10 @@ mod tests {
     fn strings_are_text_and_null_is_null() {
         let converter = StringConverter::new(&Props::new()).unwrap();
         let number = SchemaAndValue::schemaless(Value::Float64(1.0));
-        assert_eq!(converter.from_connect("t", &number).unwrap().unwrap(), "1.0");
-        assert_eq!(converter.from_connect("t", &SchemaAndValue::NULL).unwrap(), None);
+        assert_eq!(converter.encode("t", &number).unwrap().unwrap(), "1.0");
+        assert_eq!(converter.encode("t", &SchemaAndValue::NULL).unwrap(), None);
         let back = converter
-            .to_connect("t", Some(&Bytes::from_static(b"a\xff")))
+            .decode("t", Some(&Bytes::from_static(b"a\xff")))
             .unwrap();
         assert_eq!(back.value, Value::String("a\u{fffd}".into()));
         assert!(back.schema.unwrap().optional);
@@ -164,12 +154,12 @@ mod tests {
     #[test]
     fn bytes_are_bytes_and_nothing_else() {
         let bytes = Bytes::from_static(b"\0\xff");
-        let data = ByteArrayConverter.to_connect("t", Some(&bytes)).unwrap();
-        assert_eq!(ByteArrayConverter.from_connect("t", &data).unwrap(), Some(bytes));
+        let data = ByteArrayConverter.decode("t", Some(&bytes)).unwrap();
+        assert_eq!(ByteArrayConverter.encode("t", &data).unwrap(), Some(bytes));
         let text = SchemaAndValue::new(Schema::string(), Value::String("a".into()));
         assert!(
             ByteArrayConverter
-                .from_connect("t", &text)
+                .encode("t", &text)
                 .unwrap_err()
                 .0
                 .contains("Invalid schema type")
@@ -177,7 +167,7 @@ mod tests {
         let list = SchemaAndValue::schemaless(Value::Array(vec![]));
         assert!(
             ByteArrayConverter
-                .from_connect("t", &list)
+                .encode("t", &list)
                 .unwrap_err()
                 .0
                 .contains("ARRAY")
@@ -201,7 +191,7 @@ mod tests {
             assert_eq!(guess(text).value, value, "{text}");
         }
         let sent =
-            SimpleHeaderConverter.from_connect_header("t", "k", &SchemaAndValue::schemaless(Value::Int32(5)));
+            SimpleHeaderConverter.encode_header("t", "k", &SchemaAndValue::schemaless(Value::Int32(5)));
         assert_eq!(sent.unwrap().unwrap(), "5");
     }
 }

@@ -5,22 +5,32 @@ use super::DAY;
 
 /// `Double.toString`.
 pub(crate) fn double(value: f64) -> String {
+    let (shortest, two) = (format!("{:e}", value.abs()), format!("{:.1e}", value.abs()));
+    let same = two.parse() == Ok(value.abs());
     notation(
         value.is_nan(),
         value.is_infinite(),
         value.is_sign_negative(),
-        &format!("{:e}", value.abs()),
+        digits(&shortest, &two, same),
     )
 }
 
 /// `Float.toString`.
 pub(crate) fn float(value: f32) -> String {
+    let (shortest, two) = (format!("{:e}", value.abs()), format!("{:.1e}", value.abs()));
+    let same = two.parse() == Ok(value.abs());
     notation(
         value.is_nan(),
         value.is_infinite(),
         value.is_sign_negative(),
-        &format!("{:e}", value.abs()),
+        digits(&shortest, &two, same),
     )
+}
+
+/// Java prints two digits at least, and then the two that are nearest: 4.9E-324, which 5E-324 would stand for too.
+fn digits<'a>(shortest: &'a str, two: &'a str, same: bool) -> &'a str {
+    let one = shortest.find('e') == Some(1);
+    if one && same { two } else { shortest }
 }
 
 /// From Rust's `d.ddde±n` to Java's: plain between 10^-3 and 10^7, at least one digit behind the point.
@@ -35,6 +45,12 @@ fn notation(nan: bool, infinite: bool, negative: bool, scientific: &str) -> Stri
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    // What the second of two digits adds is written anyway.
+    let digits = digits
+        .strip_suffix('0')
+        .filter(|d| d.len() == 1)
+        .unwrap_or(&digits)
+        .to_owned();
     if digits.bytes().all(|b| b == b'0') {
         return format!("{sign}0.0");
     }
@@ -117,6 +133,10 @@ mod tests {
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
             (f64::MIN_POSITIVE, "2.2250738585072014E-308"),
+            (5e-324, "4.9E-324"),
+            (1e-323, "9.9E-324"),
+            (10.0, "10.0"),
+            (5e-5, "5.0E-5"),
         ] {
             assert_eq!(double(value), text);
         }

@@ -123,7 +123,7 @@ impl fmt::Display for Json {
     }
 }
 
-/// Jackson escapes what JSON requires and nothing else, with capital hexadecimal digits.
+/// Jackson escapes what JSON requires, and what takes two of Java's characters, with capital hexadecimal digits.
 fn quote(text: &str, out: &mut String) {
     out.push('"');
     for c in text.chars() {
@@ -135,7 +135,11 @@ fn quote(text: &str, out: &mut String) {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            c if c < ' ' => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if !(' '..='\u{ffff}').contains(&c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04X}"));
+                }
+            }
             c => out.push(c),
         }
     }
@@ -175,7 +179,7 @@ mod tests {
         let json = Json::text("a\"\\\n\u{1}\u{1f}\u{7f}é\u{1F600}/");
         assert_eq!(
             json.to_string(),
-            "\"a\\\"\\\\\\n\\u0001\\u001F\u{7f}é\u{1F600}/\""
+            "\"a\\\"\\\\\\n\\u0001\\u001F\u{7f}é\\uD83D\\uDE00/\""
         );
     }
 }

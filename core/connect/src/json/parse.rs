@@ -259,7 +259,7 @@ mod tests {
         for (text, written) in [
             (" [1 , -2.50e+3,\ttrue]\n", "[1,-2.50e+3,true]"),
             (r#"{"a":{},"b":[],"a":null}"#, r#"{"a":null,"b":[]}"#),
-            (r#""\u00e9\ud83d\ude00\/""#, "\"é\u{1F600}/\""),
+            (r#""\u00e9\ud83d\ude00\/""#, "\"é\\uD83D\\uDE00/\""),
             (r#""\ud83dx""#, "\"\u{fffd}x\""),
             (r#""\ud83d\u0041""#, "\"\u{fffd}A\""),
         ] {

@@ -121,7 +121,7 @@ mod tests {
             let mut ledger = Ledger::default();
             let names = [key("a"), key("b"), key("c")];
             let sent: Vec<Sent> = keys.iter().enumerate().map(|(n, k)| ledger.send(&names[*k], offset(n as i64))).collect();
-            let mut arrived = vec![false; 40];
+            let mut arrived = [false; 40];
             let mut committed = BTreeMap::new();
             for n in order {
                 arrived[n] = true;

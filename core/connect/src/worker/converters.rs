@@ -73,17 +73,17 @@ impl Converters {
             ))
         };
         let headers = record.headers.iter().map(|header| {
-            let value = self.header.from_connect_header(topic, &header.key, &header.value);
+            let value = self.header.encode_header(topic, &header.key, &header.value);
             Ok((header.key.clone(), value.map_err(|e| failed("header", e))?))
         });
         Ok(Converted {
             key: self
                 .key
-                .from_connect(topic, &record.key)
+                .encode(topic, &record.key)
                 .map_err(|e| failed("key", e))?,
             value: self
                 .value
-                .from_connect(topic, &record.value)
+                .encode(topic, &record.value)
                 .map_err(|e| failed("value", e))?,
             headers: headers.collect::<Result<_, _>>()?,
         })
@@ -99,7 +99,7 @@ impl Converters {
         };
         let header = |header: &RecordHeader| {
             let key = String::from_utf8_lossy(&header.key).into_owned();
-            let value = self.header.to_connect_header(topic, &key, header.value.as_ref());
+            let value = self.header.decode_header(topic, &key, header.value.as_ref());
             let value = value.map_err(|e| failed("header", e))?;
             Ok(Header { key, value })
         };
@@ -109,11 +109,11 @@ impl Converters {
             offset: record.offset,
             key: self
                 .key
-                .to_connect(topic, record.key.as_ref())
+                .decode(topic, record.key.as_ref())
                 .map_err(|e| failed("key", e))?,
             value: self
                 .value
-                .to_connect(topic, record.value.as_ref())
+                .decode(topic, record.value.as_ref())
                 .map_err(|e| failed("value", e))?,
             headers: record.headers.iter().map(header).collect::<Result<_, _>>()?,
             timestamp: Some(record.timestamp).filter(|t| *t >= 0),
