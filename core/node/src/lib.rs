@@ -4,12 +4,13 @@
 //! - `connections.rs`: listeners and the limits on connections.
 //! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
 //! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
-//! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to.
+//! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to; `configs.rs`: settings that take hold.
 //! - `http/`, `metrics/`, `health.rs`: `/metrics` and `/v1/ready`.
 //!
 //! The only source of state at start is the replay of `__cluster_metadata-0`.
 
 mod api;
+mod configs;
 mod connections;
 mod controller;
 mod dispatch;
@@ -24,7 +25,6 @@ mod metrics;
 mod node;
 mod partition;
 mod producer_ids;
-mod rules;
 mod sessions;
 mod start;
 #[cfg(test)]

@@ -214,6 +214,10 @@ impl Node {
         lock(&self.broker).clone()
     }
 
+    pub(crate) fn set_broker(&self, broker: BrokerConfig) {
+        *lock(&self.broker) = Arc::new(broker);
+    }
+
     pub(crate) fn image(&self) -> Arc<MetadataImage> {
         lock(&self.image).clone()
     }
@@ -235,6 +239,7 @@ impl Node {
     /// Brings this node's partitions to what a new image says, then shows the image. Topics that are gone stop being
     /// shown before their logs go.
     pub(crate) async fn apply(self: &Arc<Self>, image: Arc<MetadataImage>, changes: &Changes) {
+        let all = self.reconfigure(&image, changes);
         for change in &changes.partitions {
             let Some(after) = &change.after else { continue };
             let hosted = after.replicas.contains(&self.node_id().0);
@@ -249,16 +254,7 @@ impl Node {
                 .await;
             }
         }
-        for resource in changes
-            .configs
-            .iter()
-            .filter(|r| **r == ConfigResource::topic(r.name.as_str()))
-        {
-            let config = Arc::new(self.topic_config(&image, &resource.name));
-            for partition in self.topics.of(&resource.name) {
-                partition.configure(config.clone(), log_config(&config, &self.broker()));
-            }
-        }
+        self.configure_topics(&image, changes, all);
         let last = image.offset();
         *lock(&self.image) = image;
         self.env.observe(|| Event::MetadataApplied { offset: last });

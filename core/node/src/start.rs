@@ -12,6 +12,7 @@ use ottla_store::{AppendError, CreateError, LoadError, LogManager, StoreConfig, 
 use ottla_types::config::{BrokerConfig, Listener};
 use ottla_types::{NodeId, Uuid, Violation};
 
+use crate::configs::configured;
 use crate::features::SUPPORTED;
 use crate::kraft::MetadataLog;
 
@@ -166,6 +167,8 @@ pub async fn open(env: &Env, broker: &BrokerConfig) -> Result<Opened, StartError
     let mut loader = Loader::new();
     let mut replay = |offset, value: &[u8]| loader.replay(value, offset).map_err(StartError::from);
     let log = MetadataLog::open(env, &manager, broker, &mut replay).await?;
+    // What was set while running holds from the start, where this node listens too.
+    let broker = &configured(broker, loader.image());
     let mut opened = Opened {
         manager,
         log,
@@ -297,8 +300,11 @@ pub fn controller_config(broker: &BrokerConfig, cluster_id: &str) -> ControllerC
         cluster_id: cluster_id.to_string(),
         num_partitions: broker.num_partitions(),
         default_replication_factor: i16::try_from(broker.default_replication_factor()).unwrap_or(i16::MAX),
-        min_insync_replicas: 1,
-        unclean_leader_election_enable: false,
+        min_insync_replicas: broker.value("min.insync.replicas").as_i32().unwrap_or(1),
+        unclean_leader_election_enable: broker
+            .value("unclean.leader.election.enable")
+            .as_bool()
+            .unwrap_or(false),
     }
 }
 

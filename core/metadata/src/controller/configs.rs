@@ -226,7 +226,7 @@ fn check_exists(image: &MetadataImage, resource: &ConfigResource) -> Result<(), 
             Ok(_) => Ok(()),
         },
         ResourceKind::ClientMetrics if name.is_empty() => {
-            refuse("Default client metrics resources are not allowed.".to_string())
+            refuse("Subscription name can't be empty".to_string())
         }
         ResourceKind::Group if name.is_empty() => {
             refuse("Default group resources are not allowed.".to_string())

@@ -12,9 +12,9 @@ use ottla_wire::messages::create_topics_response::{
 };
 
 use crate::Node;
+use crate::configs::Rules;
 use crate::dispatch::{Reject, Request};
 use crate::errors::message;
-use crate::rules::Rules;
 use crate::start::controller_config;
 
 /// A topic to create, owned, as it goes to the controller's task.

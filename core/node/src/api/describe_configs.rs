@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use ottla_metadata::ConfigResource;
-use ottla_metadata::image::ResourceKind;
+use ottla_metadata::image::{Config, ResourceKind};
+use ottla_metadata::{ConfigResource, MetadataImage};
 use ottla_rpc::Reply;
 use ottla_types::ErrorCode;
-use ottla_types::config::{DescribedConfig, describe_broker, describe_broker_defaults, describe_topic};
+use ottla_types::config::{
+    DescribedConfig, describe_broker, describe_broker_defaults, describe_client_metrics, describe_group,
+    describe_topic,
+};
 use ottla_wire::messages::describe_configs_request::{DescribeConfigsRequest, DescribeConfigsResource};
 use ottla_wire::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -29,13 +32,18 @@ pub fn handle(node: &Arc<Node>, mut request: Request<'_>) -> Result<Reply, Rejec
             let (code, message, configs) = match described {
                 Ok(configs) => (
                     ErrorCode::None,
-                    None,
+                    // Not null, as Kafka.
+                    Some(""),
                     configs
                         .iter()
                         .map(|c| result(c, synonyms, documentation))
                         .collect(),
                 ),
-                Err(refused) => (refused.code, refused.message.as_deref(), Vec::new()),
+                Err(refused) => (
+                    refused.code,
+                    Some(refused.message.as_deref().unwrap_or_default()),
+                    Vec::new(),
+                ),
             };
             DescribeConfigsResult {
                 error_code: code.code(),
@@ -65,22 +73,51 @@ fn describe(node: &Node, resource: &DescribeConfigsResource<'_>) -> Result<Vec<D
             describe_topic(image.configs().of(&ConfigResource::topic(name)), &broker)
         }
         ResourceKind::Broker if name.is_empty() => describe_broker_defaults(&broker),
-        ResourceKind::Broker if name == node.node_id().to_string() => describe_broker(&broker),
         ResourceKind::Broker => {
-            let text = format!("this is broker {}: ask broker {name} itself", node.node_id());
-            return Err(Refused::because(ErrorCode::InvalidRequest, text));
+            own(node, name, " or empty string,")?;
+            describe_broker(&broker)
         }
-        _ => {
-            return Err(Refused::because(
-                ErrorCode::InvalidRequest,
-                "this kind of resource is not served yet",
-            ));
+        ResourceKind::BrokerLogger if name.is_empty() => return refuse("Broker id must not be empty".into()),
+        ResourceKind::BrokerLogger => {
+            own(node, name, "")?;
+            return refuse("The log levels of this server are not described yet".into());
         }
+        ResourceKind::Group if name.is_empty() => return refuse("Group name must not be empty".into()),
+        ResourceKind::Group => describe_group(set(&node.image(), ResourceKind::Group, name), &broker),
+        ResourceKind::ClientMetrics if name.is_empty() => {
+            return refuse("Client metrics subscription name must not be empty".into());
+        }
+        ResourceKind::ClientMetrics => {
+            describe_client_metrics(set(&node.image(), ResourceKind::ClientMetrics, name))
+        }
+        ResourceKind::Other(kind) => return refuse(format!("Unknown resource type {kind}")),
     };
     if let Some(keys) = &resource.configuration_keys {
         all.retain(|config| keys.contains(&config.name.as_str()));
     }
     Ok(all)
+}
+
+fn refuse<T>(reason: String) -> Result<T, Refused> {
+    Err(Refused::because(ErrorCode::InvalidRequest, reason))
+}
+
+/// What the metadata holds of a resource.
+fn set<'a>(image: &'a MetadataImage, kind: ResourceKind, name: &str) -> &'a Config {
+    let name = name.to_string();
+    image.configs().of(&ConfigResource { kind, name })
+}
+
+/// Only this broker can say how it is configured (Kafka class `ConfigHelper`).
+fn own(node: &Node, name: &str, or: &str) -> Result<(), Refused> {
+    let id = node.node_id().0;
+    match name.parse::<i32>() {
+        Ok(asked) if asked == id => Ok(()),
+        Ok(asked) => refuse(format!(
+            "Unexpected broker id, expected {id}{or} but received {asked}"
+        )),
+        Err(_) => refuse(format!("Broker id must be an integer, but it is: {name}")),
+    }
 }
 
 fn result(

@@ -9,6 +9,7 @@ use ottla_wire::advertised::advertised;
 use crate::Node;
 use crate::dispatch::{Reject, Request};
 
+mod alter_configs;
 mod api_versions;
 mod create_partitions;
 mod create_topics;
@@ -21,6 +22,7 @@ mod fetch;
 mod fetch_parts;
 mod find_coordinator;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
@@ -40,8 +42,11 @@ pub const SERVED: &[ApiKey] = &[
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::DescribeConfigs,
+    ApiKey::AlterConfigs,
     ApiKey::CreatePartitions,
+    ApiKey::IncrementalAlterConfigs,
     ApiKey::DescribeCluster,
+    ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
 ];
 
@@ -70,6 +75,9 @@ pub async fn handle(node: &Arc<Node>, request: Request<'_>) -> Result<Reply, Rej
         ApiKey::InitProducerId => init_producer_id::handle(node, request).await,
         ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(node, request),
         ApiKey::DescribeConfigs => describe_configs::handle(node, request),
+        ApiKey::AlterConfigs => alter_configs::replace(node, request).await,
+        ApiKey::IncrementalAlterConfigs => alter_configs::incremental(node, request).await,
+        ApiKey::ListConfigResources => list_config_resources::handle(node, request),
         ApiKey::CreatePartitions => create_partitions::handle(node, request).await,
         ApiKey::DescribeCluster => describe_cluster::handle(node, request),
         ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(node, request),

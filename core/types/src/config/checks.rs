@@ -122,6 +122,7 @@ impl Checker<'_> {
                 key: key.to_string(),
                 value,
                 reason: reason.into(),
+                kafkas: None,
             });
         }
     }

@@ -154,7 +154,7 @@ pub fn describe_broker_defaults(broker: &BrokerConfig) -> Vec<DescribedConfig> {
     broker.dynamic_default().iter().map(describe).collect()
 }
 
-fn described(
+pub(super) fn described(
     name: &str,
     value: Option<String>,
     sensitive: bool,
@@ -183,7 +183,7 @@ fn is_read_only(name: &str) -> bool {
 
 /// The values behind the broker key `name`: per source, per key that says the same. The list begins with `name` itself; if
 /// nobody sets `name` it is therefore empty, even where a weaker key gives the value. That is Kafka's way.
-fn synonyms_of(name: &str, broker: &BrokerConfig, sensitive: bool) -> Vec<DescribedSynonym> {
+pub(super) fn synonyms_of(name: &str, broker: &BrokerConfig, sensitive: bool) -> Vec<DescribedSynonym> {
     let names: Vec<&str> = match (broker_synonyms(name), listener_override(name)) {
         ([], Some(base)) => vec![name, base],
         ([], None) => vec![name],

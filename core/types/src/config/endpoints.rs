@@ -152,6 +152,7 @@ fn read_listeners(
         key: key.to_string(),
         value: value.to_text(),
         reason,
+        kafkas: None,
     };
     let mut names = BTreeSet::new();
     let mut listeners = Vec::new();

@@ -99,6 +99,8 @@ pub enum Rule {
     HostPorts,
     /// `*`, or entries of the form `partition:broker`.
     ThrottledReplicas,
+    /// `earliest`, `latest`, or `by_duration:` and a duration (`share.auto.offset.reset`).
+    OffsetReset,
 }
 
 /// Who may change a key while the broker runs (Kafka class `DynamicBrokerConfig`, KIP-226). Topic keys are all per topic.
@@ -198,7 +200,7 @@ pub struct ConfigKey {
     pub group: &'static str,
     /// One line about it; empty for a key that has no effect.
     pub doc: &'static str,
-    /// For a topic key: the broker keys behind it, the strongest first.
+    /// For a key of a topic or group: the broker keys behind it, the strongest first.
     pub synonyms: &'static [Synonym],
 }
 

@@ -123,11 +123,10 @@ impl TopicConfig {
                 let hint = suggest::for_topic_key(name)
                     .map(|hint| format!("; {hint}"))
                     .unwrap_or_default();
-                return Err(InvalidConfig::new(
-                    name,
-                    raw,
-                    format!("topics have no such key{hint}"),
-                ));
+                return Err(InvalidConfig {
+                    kafkas: Some(format!("Unknown topic config name: {name}{hint}")),
+                    ..InvalidConfig::new(name, raw, format!("topics have no such key{hint}"))
+                });
             };
             key.parse(raw)?;
             if key.refuses(raw) {
@@ -144,11 +143,18 @@ impl TopicConfig {
                 "it must not exceed max.compaction.lag.ms, which is {}",
                 config.max_compaction_lag_ms
             );
-            return Err(InvalidConfig::new(
-                "min.compaction.lag.ms",
-                config.min_compaction_lag_ms.to_string(),
-                reason,
-            ));
+            let kafkas = format!(
+                "conflict topic config setting min.compaction.lag.ms ({}) > max.compaction.lag.ms ({})",
+                config.min_compaction_lag_ms, config.max_compaction_lag_ms
+            );
+            return Err(InvalidConfig {
+                kafkas: Some(kafkas),
+                ..InvalidConfig::new(
+                    "min.compaction.lag.ms",
+                    config.min_compaction_lag_ms.to_string(),
+                    reason,
+                )
+            });
         }
         Ok(config)
     }

@@ -15,6 +15,8 @@ pub struct InvalidConfig {
     pub value: Option<String>,
     /// What is wrong, and what is allowed or to be done.
     pub reason: String,
+    /// What Kafka's own validators say, where they say something: clients are answered in their words.
+    pub kafkas: Option<String>,
 }
 
 impl InvalidConfig {
@@ -24,6 +26,7 @@ impl InvalidConfig {
             key: key.into(),
             value: Some(value.into()),
             reason: reason.into(),
+            kafkas: None,
         }
     }
 
@@ -33,7 +36,13 @@ impl InvalidConfig {
             key: key.into(),
             value: None,
             reason: reason.into(),
+            kafkas: None,
         }
+    }
+
+    /// As a client is told: in Kafka's words, else in ours.
+    pub fn answer(&self) -> String {
+        self.kafkas.clone().unwrap_or_else(|| self.to_string())
     }
 }
 
@@ -216,13 +225,11 @@ pub(super) fn split_list(text: &str) -> Vec<String> {
 /// See [`ConfigKey::parse`].
 pub(super) fn parse(key: &ConfigKey, raw: &str) -> Result<ConfigValue, InvalidConfig> {
     let text = java_trim(raw);
-    let bad = |reason: String| {
-        let value = (!key.is_sensitive()).then(|| raw.to_string());
-        InvalidConfig {
-            key: key.name.to_string(),
-            value,
-            reason,
-        }
+    let bad = |reason: String, value: Option<&ConfigValue>| InvalidConfig {
+        key: key.name.to_string(),
+        value: (!key.is_sensitive()).then(|| raw.to_string()),
+        reason,
+        kafkas: super::answer::of(key, raw, value),
     };
     let value = match key.kind {
         ConfigType::Boolean => match text.to_ascii_lowercase().as_str() {
@@ -237,13 +244,28 @@ pub(super) fn parse(key: &ConfigKey, raw: &str) -> Result<ConfigValue, InvalidCo
         ConfigType::Short => text.parse().ok().map(ConfigValue::Short),
         ConfigType::Long => text.parse().ok().map(ConfigValue::Long),
         ConfigType::Double => parse_double(text).map(ConfigValue::Double),
-        ConfigType::List => Some(ConfigValue::List(split_list(text))),
+        ConfigType::List => Some(ConfigValue::List(entries(key, text))),
     };
     let Some(value) = value else {
-        return Err(bad(format!("{} is expected", expectation(key.kind))));
+        return Err(bad(format!("{} is expected", expectation(key.kind)), None));
     };
-    check(&key.rule, &value).map_err(bad)?;
+    check(&key.rule, &value).map_err(|reason| bad(reason, Some(&value)))?;
     Ok(value)
+}
+
+/// The entries of a list; where they must differ, an entry that stands twice counts once, where it stands first (KIP-1161).
+fn entries(key: &ConfigKey, text: &str) -> Vec<String> {
+    let all = split_list(text);
+    if !matches!(key.rule, Rule::Distinct { .. } | Rule::DistinctOf { .. }) {
+        return all;
+    }
+    let mut different: Vec<String> = Vec::with_capacity(all.len());
+    for entry in all {
+        if !different.contains(&entry) {
+            different.push(entry);
+        }
+    }
+    different
 }
 
 /// What a text of this type must be.
@@ -293,6 +315,9 @@ fn check(rule: &Rule, value: &ConfigValue) -> Result<(), String> {
                 format!("only {} may stand in this list", words.join(", "))
             })
         }
+        (Rule::OffsetReset, ConfigValue::String(v)) => say(offset_reset(v), &|| {
+            "`earliest`, `latest` or `by_duration:` with an ISO 8601 duration such as PT1H is expected".into()
+        }),
         (Rule::Voters, ConfigValue::List(v)) => v.iter().try_for_each(|entry| voter(entry).map(|_| ())),
         (Rule::HostPorts, ConfigValue::List(v)) => {
             v.iter().try_for_each(|entry| host_port(entry).map(|_| ()))
@@ -311,11 +336,46 @@ fn distinct(entries: &[String], may_be_empty: bool) -> Result<(), String> {
     if entries.iter().any(String::is_empty) {
         return Err("the list has an empty entry: remove the comma that is too many".into());
     }
-    let mut seen = std::collections::BTreeSet::new();
-    match entries.iter().find(|entry| !seen.insert(entry.as_str())) {
-        Some(twice) => Err(format!("`{twice}` stands in the list twice")),
-        None => Ok(()),
+    Ok(())
+}
+
+/// Kafka class `ShareGroupAutoOffsetResetStrategy`: a Java duration, days to seconds, not negative.
+fn offset_reset(text: &str) -> bool {
+    if matches!(text, "earliest" | "latest") {
+        return true;
     }
+    let Some(duration) = text
+        .strip_prefix("by_duration:")
+        .and_then(|d| d.strip_prefix('P'))
+    else {
+        return false;
+    };
+    let (days, time) = match duration.split_once('T') {
+        Some((_, "")) => return false,
+        Some((days, time)) => (days, time),
+        None => (duration, ""),
+    };
+    let mut parts = 0;
+    let mut units = |mut text: &str, units: &[char]| {
+        for unit in units {
+            let Some((number, rest)) = text.split_once(*unit) else {
+                continue;
+            };
+            let number = number.strip_prefix('+').unwrap_or(number);
+            let number = if *unit == 'S' {
+                number.replacen('.', "", 1)
+            } else {
+                number.to_string()
+            };
+            if number.is_empty() || number.len() > 18 || !number.bytes().all(|b| b.is_ascii_digit()) {
+                return false;
+            }
+            parts += 1;
+            text = rest;
+        }
+        text.is_empty()
+    };
+    units(days, &['D']) && units(time, &['H', 'M', 'S']) && parts > 0
 }
 
 /// Kafka class `ThrottledReplicaListValidator`.

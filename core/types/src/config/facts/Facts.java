@@ -68,8 +68,7 @@ public class Facts {
             if (key == null) key = LogConfig.configKeys().get(f[0]);
             String answer;
             try {
-                Object value = ConfigDef.parseType(f[0], f[1], key.type);
-                if (key.validator != null) key.validator.ensureValid(f[0], value);
+                Object value = new ConfigDef().define(key).parse(Map.of(f[0], f[1])).get(f[0]);
                 answer = "ok " + (key.type == ConfigDef.Type.PASSWORD ? "" : ConfigDef.convertToString(value, key.type));
             } catch (Exception e) {
                 answer = "bad";

@@ -30,6 +30,7 @@ macro_rules! rule {
     (voters) => { Rule::Voters };
     (host_ports) => { Rule::HostPorts };
     (throttled_replicas) => { Rule::ThrottledReplicas };
+    (offset_reset) => { Rule::OffsetReset };
 }
 
 /// The default of a row.
@@ -87,7 +88,7 @@ macro_rules! keys {
     };
 }
 
-/// Rows of topic keys.
+/// Rows of the keys of topics, groups and client metrics subscriptions.
 macro_rules! topic_keys {
     ($(group $group:literal { $(
         $name:literal $kind:ident $default:tt [$($rule:tt)+] $effect:ident $(($visibility:ident))?
@@ -116,6 +117,7 @@ mod ottla;
 mod raft;
 mod remote;
 mod replication;
+mod resources;
 mod security;
 mod share;
 mod topic;
@@ -139,6 +141,10 @@ static BROKER: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| {
 
 static TOPIC: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| sorted(&[topic::KEYS]));
 
+static GROUP: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| sorted(&[resources::GROUP_KEYS]));
+
+static CLIENT_METRICS: LazyLock<Vec<ConfigKey>> = LazyLock::new(|| sorted(&[resources::CLIENT_METRICS_KEYS]));
+
 fn sorted(groups: &[&[ConfigKey]]) -> Vec<ConfigKey> {
     let mut keys = groups.concat();
     keys.sort_by_key(|key| key.name);
@@ -153,6 +159,26 @@ pub fn broker_keys() -> &'static [ConfigKey] {
 /// Every key of a topic, by name.
 pub fn topic_keys() -> &'static [ConfigKey] {
     &TOPIC
+}
+
+/// Every key of a group, by name.
+pub fn group_keys() -> &'static [ConfigKey] {
+    &GROUP
+}
+
+/// Every key of a client metrics subscription, by name.
+pub fn client_metrics_keys() -> &'static [ConfigKey] {
+    &CLIENT_METRICS
+}
+
+/// The group key `name`.
+pub fn find_group(name: &str) -> Option<&'static ConfigKey> {
+    find(&GROUP, name)
+}
+
+/// The key `name` of a client metrics subscription.
+pub fn find_client_metrics(name: &str) -> Option<&'static ConfigKey> {
+    find(&CLIENT_METRICS, name)
 }
 
 /// The broker key `name`.
@@ -235,7 +261,8 @@ mod tests {
 
     #[test]
     fn every_default_is_acceptable_and_written_as_kafka_shows_it() {
-        for key in broker_keys().iter().chain(topic_keys()) {
+        let resources = group_keys().iter().chain(client_metrics_keys());
+        for key in broker_keys().iter().chain(topic_keys()).chain(resources) {
             let Some(text) = key.default_text() else { continue };
             let value = key.parse(text).unwrap_or_else(|e| panic!("{e}"));
             assert_eq!(value.to_text().as_deref(), Some(text), "{}", key.name);
@@ -245,7 +272,7 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_honoured_keys_say_what_they_do() {
-        for keys in [broker_keys(), topic_keys()] {
+        for keys in [broker_keys(), topic_keys(), group_keys(), client_metrics_keys()] {
             assert!(keys.windows(2).all(|pair| pair[0].name < pair[1].name));
             for key in keys {
                 assert_eq!(
@@ -257,7 +284,11 @@ mod tests {
                 assert!(!key.documentation().is_empty());
             }
         }
-        for synonym in topic_keys().iter().flat_map(|key| key.synonyms) {
+        for synonym in topic_keys()
+            .iter()
+            .chain(group_keys())
+            .flat_map(|key| key.synonyms)
+        {
             assert!(find_broker(synonym.name).is_some(), "{}", synonym.name);
         }
     }
