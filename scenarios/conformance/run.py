@@ -22,14 +22,15 @@ sys.path.insert(0, str(HERE))
 sys.dont_write_bytecode = True
 
 try:
-    from checks import acks, admin, badinput, crash, disk, group_tools, groups, matrix, observe, ottla_cli, retention, takeover
+    from checks import acks, admin, badinput, care, crash, disk, group_tools, groups, matrix, observe, ottla_cli, retention
+    from checks import takeover
     from clients import java, ottla
 except ImportError as error:
     sys.exit(f"conformance: {error}; run setup.sh first")
 from report import Report
 from server import Server
 
-CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "crash", "takeover"]
+CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "crash", "takeover", "care"]
 LATER = ["groups"]
 """Written against Apache Kafka, and run by name only, until a node serves what they ask for."""
 LEAST = 50_000
@@ -86,6 +87,8 @@ def with_server(report, args):
                 report.step("kafka-dump-log after a clean stop", disk.dump, server.directory)
         if "takeover" in args.only:
             takeover.run(report, server.binary, base)
+        if "care" in args.only:
+            care.run(report, server.binary, base)
     finally:
         server.discard()
         if report.failed:

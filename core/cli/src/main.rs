@@ -1,8 +1,8 @@
 //! `ottla`: the one binary. Reads the command line and hands over; each command has its own file.
 //!
 //! `config`, `defaults`: what a node is configured with. `context`: threads and I/O for a command. `logging`: the log on stderr.
-//! `connect`, `sending`, `values`, `output`: what commands share. `server`, `storage`, `log_dump`, `topic`, `produce`, `consume`,
-//! `bench`, `connect_standalone`: the commands. Nothing here knows how a log or a protocol works.
+//! `connect`, `sending`, `values`, `output`: what commands share. `server`, `storage`, `log_dump`, `log_care`, `topic`,
+//! `produce`, `consume`, `bench`, `connect_standalone`: the commands. Nothing here knows how a log or a protocol works.
 
 mod bench;
 mod config;
@@ -11,6 +11,7 @@ mod connect_standalone;
 mod consume;
 mod context;
 mod defaults;
+mod log_care;
 mod log_dump;
 mod logging;
 mod output;
@@ -62,7 +63,7 @@ enum Command {
     /// Measure how fast a cluster takes and gives records.
     #[command(subcommand)]
     Bench(bench::Command),
-    /// Look into the files of a log.
+    /// Look into the files of logs, check and repair them.
     #[command(subcommand)]
     Log(log_dump::Command),
     /// Run connectors: lines of files into topics, records of topics into files (Kafka's connect-standalone.sh).

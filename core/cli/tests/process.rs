@@ -209,3 +209,97 @@ fn version_and_ids() {
     assert_eq!(run(&["no-such-command"]).status.code(), Some(2));
     assert_eq!(run(&["--log-level", "a=b=c", "version"]).status.code(), Some(2));
 }
+
+/// A directory with damage in what was flushed: refused, checked, repaired, served.
+#[test]
+fn a_refused_directory_is_checked_repaired_and_served() {
+    let dir = Dir::new("repair");
+    let (child, line) = start(&dir, 0);
+    let (_, rest) = line.split_once("ready at ").unwrap();
+    let address = rest.split([' ', '\n']).next().unwrap().to_string();
+    for record in ["one", "two", "three"] {
+        let mut produce = ottla(&["produce", "t", "--bootstrap", &address]);
+        let mut produce = produce.stdin(Stdio::piped()).spawn().unwrap();
+        produce
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(record.as_bytes())
+            .unwrap();
+        assert!(produce.wait().unwrap().success());
+    }
+    let in_use = run(&["log", "repair", dir.path(), "--accept-loss"]);
+    assert_eq!(in_use.status.code(), Some(1));
+    let pid = child.id().to_string();
+    assert!(text(&in_use.stderr).contains(&pid), "{}", text(&in_use.stderr));
+    signal(&child, "-TERM");
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert_eq!(run(&["log", "check", dir.path()]).status.code(), Some(0));
+    let log = dir.0.join("t-0/00000000000000000000.log");
+    let batch = change(&log, |bytes| {
+        let batch = bytes.len() / 3;
+        // In the second batch: each is as long as its record makes it, the middle is in the second anyway.
+        bytes[batch + batch / 2] ^= 0xff;
+    });
+    assert!(batch > 0);
+    let check = run(&["log", "check", dir.path()]);
+    assert_eq!(check.status.code(), Some(1));
+    let told = text(&check.stdout);
+    assert!(
+        told.contains("t-0: damaged; offsets 0 to 3, 2 records in 2 batches"),
+        "{told}"
+    );
+    assert!(
+        told.contains("  lost: offset 1, 00000000000000000000.log bytes "),
+        "{told}"
+    );
+    let refused = run(&["log", "repair", dir.path()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text(&refused.stderr).contains("nothing was changed"),
+        "{}",
+        text(&refused.stderr)
+    );
+    let repaired = run(&["log", "repair", dir.path(), "--accept-loss", "--output", "json"]);
+    assert_eq!(repaired.status.code(), Some(0), "{}", text(&repaired.stderr));
+    let lines = text(&repaired.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = lines.collect();
+    let lost: Vec<_> = lines.iter().filter(|line| line["kind"] == "lost").collect();
+    assert_eq!(
+        (lost.len(), &lost[0]["first"], &lost[0]["next"]),
+        (1, &1.into(), &2.into())
+    );
+    assert_eq!(run(&["log", "check", dir.path()]).status.code(), Some(0));
+    let (child, line) = start(&dir, 0);
+    let (_, rest) = line.split_once("ready at ").unwrap();
+    let address = rest.split([' ', '\n']).next().unwrap();
+    let consumed = run(&[
+        "consume",
+        "t",
+        "--bootstrap",
+        address,
+        "--from",
+        "beginning",
+        "--until-end",
+    ]);
+    assert_eq!(
+        text(&consumed.stdout),
+        "one\nthree\n",
+        "{}",
+        text(&consumed.stderr)
+    );
+    signal(&child, "-TERM");
+    assert!(child.wait_with_output().unwrap().status.success());
+    let kept = dir.0.join("t-0/ottla-lost-1");
+    assert!(kept.join("account.txt").exists(), "{kept:?}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test on the real disk")]
+fn change(file: &Path, change: impl Fn(&mut Vec<u8>)) -> usize {
+    let mut bytes = std::fs::read(file).unwrap();
+    change(&mut bytes);
+    std::fs::write(file, &bytes).unwrap();
+    bytes.len()
+}

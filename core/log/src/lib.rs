@@ -5,6 +5,7 @@
 //! - [`epochs`], [`producers`], [`segments`]: the three tables a log consists of.
 //! - [`Log`]: the machine over them: appends, high watermark, retention, truncation.
 //! - [`recovery`]: from a segment's bytes to what is kept, what is rebuilt, and where it is cut.
+//! - [`repair`]: what is sound of a log that recovery refuses, and the steps that leave only that.
 //!
 //! Batches themselves (`ottla_wire::records`) are validated and patched by the caller; a log sees their [`BatchMeta`].
 
@@ -16,6 +17,7 @@ pub mod format;
 mod log;
 pub mod producers;
 pub mod recovery;
+pub mod repair;
 pub mod segments;
 
 pub use append::{AppendError, AppendInfo, Appended};

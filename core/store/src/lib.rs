@@ -3,6 +3,7 @@
 //!
 //! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `tidy`, `load`: from a folder to a log.
 //! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `renew`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
+//! - [`check`], [`repair`]: a log directory that was refused, while no node uses it.
 //! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
 
 mod checkpoint;
@@ -23,6 +24,7 @@ mod names;
 mod open;
 mod reader;
 mod renew;
+mod repair;
 mod replay;
 mod scan;
 mod segment;
@@ -42,6 +44,7 @@ pub use group::Batch;
 pub use log_dir::FullDisk;
 pub use manager::{Directory, LogManager, StoreConfig};
 pub use reader::{LogReader, Slice, Upto};
+pub use repair::{DirectoryReport, PartitionReport, RepairError, check, repair};
 pub use shared::Offsets;
 pub use times::TimestampOffset;
 pub use writer::{Append, LogWriter, LossReport};

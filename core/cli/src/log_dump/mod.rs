@@ -17,6 +17,7 @@ use ottla_log::format::file_name::{FileKind, FileName};
 use serde_json::{Value, json};
 
 use crate::context;
+use crate::log_care;
 use crate::output::{Format, Printer};
 
 /// Commands.
@@ -24,6 +25,10 @@ use crate::output::{Format, Printer};
 pub enum Command {
     /// Print the files of a log and check them; fails if one is damaged.
     Dump(Args),
+    /// Say what is wrong with the logs of a directory, and what could be kept; fails if something is. Changes nothing.
+    Check(log_care::Check),
+    /// Make a directory servable that a node refused, and say exactly what is lost.
+    Repair(log_care::Repair),
 }
 
 /// What to print.
@@ -46,7 +51,11 @@ pub struct Args {
 
 /// Carries a command out.
 pub fn run(command: &Command) -> Result<(), String> {
-    let Command::Dump(args) = command;
+    let args = match command {
+        Command::Dump(args) => args,
+        Command::Check(args) => return log_care::check(args),
+        Command::Repair(args) => return log_care::repair(args),
+    };
     let mut printer = Printer::stdout(args.output);
     let (damages, unreadable) = context::run(async |env| {
         let (mut damages, mut unreadable) = (0, Vec::new());
@@ -63,9 +72,9 @@ pub fn run(command: &Command) -> Result<(), String> {
     let mut errors = unreadable;
     if damages > 0 {
         errors.push(format!(
-            "damage found, {damages} in all. A start of the node checks logs that were not closed, cuts them at the first \
-             damaged batch and rebuilds indexes and snapshots; with the node stopped, removing a damaged index or snapshot \
-             makes it do so"
+            "damage found, {damages} in all. `ottla log check` says of a whole directory what could be kept, `ottla log repair` \
+             keeps it. A start of the node cuts what was never flushed at the first damaged batch; with the node stopped, \
+             removing a damaged index or snapshot makes it build a new one"
         ));
     }
     if errors.is_empty() {

@@ -97,7 +97,8 @@ impl fmt::Display for Corruption {
             f,
             "; everything below offset {recovery_point} had been flushed, so the disk has lost data. The log directory stays offline. \
              If other replicas of the partition are in sync, replace the disk or remove the partition's folder, and it is \
-             fetched from them; if this is the only replica, copy the folder before anything else"
+             fetched from them; if this is the only replica, copy the folder before anything else, then `ottla log check` says \
+             what can be kept, and `ottla log repair` keeps it"
         )
     }
 }

@@ -18,6 +18,7 @@ mod scan;
 pub use directory::{Check, Corruption, Verdict, judge, plan, sanity_check};
 pub use report::{Carried, Cut, Damage, ScanConfig, SegmentReport};
 pub use scan::SegmentScan;
+pub(crate) use scan::read_marker;
 
 use ottla_types::Violation;
 

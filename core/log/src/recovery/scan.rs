@@ -262,13 +262,17 @@ impl SegmentScan {
             });
             return Ok(());
         }
-        let marker = match read_marker(&current) {
-            Ok(marker) => marker,
-            Err(damage) => {
-                self.damaged(damage);
-                return Ok(());
-            }
+        // An empty batch is what the cleaner leaves of a marker.
+        let holds_marker = !current.marker.is_empty() && header.record_count != 0;
+        let marker = if holds_marker {
+            read_marker(&current.marker)
+        } else {
+            None
         };
+        if holds_marker && marker.is_none() {
+            self.damaged(Damage::Marker);
+            return Ok(());
+        }
         self.accept(&BatchMeta::from_header(&header, marker))?;
         self.batch_at = self.at;
         self.settle();
@@ -364,17 +368,9 @@ impl SegmentScan {
     }
 }
 
-/// The marker of a control batch that was written for a producer. An empty batch is what the cleaner leaves of one.
-fn read_marker(current: &Current) -> Result<Option<EndTxn>, Damage> {
-    if current.marker.is_empty() || current.header.record_count == 0 {
-        return Ok(None);
-    }
-    let batch = BatchRef::first(&current.marker).map_err(|_| Damage::Marker)?;
-    let record = batch
-        .records()
-        .next()
-        .and_then(Result::ok)
-        .ok_or(Damage::Marker)?;
+/// The marker of a control batch that was written for a producer, from the batch's front; `None` if it can't be read.
+pub(crate) fn read_marker(front: &[u8]) -> Option<EndTxn> {
+    let record = BatchRef::first(front).ok()?.records().next()?.ok()?;
     let marker = EndTxnMarker::from_record(record.key.unwrap_or_default(), record.value.unwrap_or_default());
-    marker.map(|marker| Some(marker.into())).ok_or(Damage::Marker)
+    marker.map(EndTxn::from)
 }

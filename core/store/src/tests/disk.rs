@@ -1,4 +1,4 @@
-//! A disk whose syncs and writes fail, whose writes take their time and which runs full, on demand.
+//! A disk whose syncs and writes fail, whose writes take their time, which runs full, dies, or can't read a byte, on demand.
 
 use std::any::Any;
 use std::io;
@@ -21,10 +21,25 @@ pub(super) struct Faults {
     pub(super) asked: AtomicU64,
     /// From which one on there is none, and from which one on again.
     pub(super) full: [AtomicU64; 2],
+    /// Changes so far, of any kind.
+    pub(super) changes: AtomicU64,
+    /// The change with which the disk goes away, if not 0.
+    pub(super) dies_at: AtomicU64,
+    /// Reads that touch this offset of a file fail, if it is not 0.
+    pub(super) bad_byte: AtomicU64,
 }
 
 impl Faults {
+    fn alive(&self) -> io::Result<()> {
+        let n = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
+        match self.dies_at.load(Ordering::Relaxed) {
+            at if at != 0 && n >= at => Err(io::Error::other("the disk is gone")),
+            _ => Ok(()),
+        }
+    }
+
     fn room(&self) -> io::Result<()> {
+        self.alive()?;
         let n = self.asked.fetch_add(1, Ordering::Relaxed);
         let [from, to] = [0, 1].map(|i| self.full[i].load(Ordering::Relaxed));
         if (from..to).contains(&n) {
@@ -48,10 +63,13 @@ impl FaultyDisk {
 impl Disk for FaultyDisk {
     fn open(&self, path: &Path, how: OpenOptions) -> Op<io::Result<Arc<dyn File>>> {
         let there = matches!(self.inner.entry(path).into_ready(), Ok(Ok(Some(_))));
-        if !there
-            && !matches!(how, OpenOptions::Read | OpenOptions::Write)
-            && let Err(e) = self.faults.room()
-        {
+        let asked = match how {
+            OpenOptions::Read | OpenOptions::Write => Ok(()),
+            OpenOptions::Truncate if there => self.faults.alive(),
+            _ if there => Ok(()),
+            _ => self.faults.room(),
+        };
+        if let Err(e) = asked {
             return Op::ready(Err(e));
         }
         let (opening, faults) = (self.inner.open(path, how), self.faults.clone());
@@ -86,15 +104,24 @@ impl Disk for FaultyDisk {
     }
 
     fn remove_file(&self, path: &Path) -> Op<io::Result<()>> {
-        self.inner.remove_file(path)
+        match self.faults.alive() {
+            Ok(()) => self.inner.remove_file(path),
+            Err(e) => Op::ready(Err(e)),
+        }
     }
 
     fn remove_dir_all(&self, path: &Path) -> Op<io::Result<()>> {
-        self.inner.remove_dir_all(path)
+        match self.faults.alive() {
+            Ok(()) => self.inner.remove_dir_all(path),
+            Err(e) => Op::ready(Err(e)),
+        }
     }
 
     fn sync_dir(&self, dir: &Path) -> Op<io::Result<()>> {
-        self.inner.sync_dir(dir)
+        match self.faults.alive() {
+            Ok(()) => self.inner.sync_dir(dir),
+            Err(e) => Op::ready(Err(e)),
+        }
     }
 
     fn free_space(&self, path: &Path) -> Op<io::Result<u64>> {
@@ -113,6 +140,10 @@ struct FaultyFile {
 
 impl File for FaultyFile {
     fn read_at(&self, offset: u64, buf: BytesMut, len: usize) -> Op<ReadResult> {
+        let bad = self.faults.bad_byte.load(Ordering::Relaxed);
+        if bad != 0 && (offset..offset + len as u64).contains(&bad) {
+            return Op::ready((Err(io::Error::other("input/output error")), buf));
+        }
         self.inner.read_at(offset, buf, len)
     }
 
@@ -146,10 +177,16 @@ impl File for FaultyFile {
     }
 
     fn set_len(&self, len: u64) -> Op<io::Result<()>> {
-        self.inner.set_len(len)
+        match self.faults.alive() {
+            Ok(()) => self.inner.set_len(len),
+            Err(e) => Op::ready(Err(e)),
+        }
     }
 
     fn sync_data(&self) -> Op<io::Result<()>> {
+        if let Err(e) = self.faults.alive() {
+            return Op::ready(Err(e));
+        }
         if self.faults.fail_sync.load(Ordering::Relaxed) {
             return Op::ready(Err(io::Error::other("input/output error")));
         }

@@ -9,6 +9,7 @@ mod log;
 mod manager;
 mod recovery;
 mod regressions;
+mod repair;
 
 use std::future::Future;
 use std::io;
