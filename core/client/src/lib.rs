@@ -9,6 +9,7 @@ mod config;
 mod connections;
 pub mod consumer;
 mod errors;
+pub mod group;
 mod metadata;
 mod offsets;
 pub mod producer;

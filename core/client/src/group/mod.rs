@@ -1,0 +1,3 @@
+//! tmp
+pub mod assign;
+pub mod protocol;
