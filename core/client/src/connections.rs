@@ -17,6 +17,8 @@ pub(crate) enum Lane {
     Produce,
     /// Fetch.
     Fetch,
+    /// JoinGroup and SyncGroup, which wait for the other members.
+    Join,
 }
 
 /// A broker's address.
