@@ -102,6 +102,18 @@ pub enum Error {
         /// The partition.
         partition: TopicPartition,
     },
+    /// Nothing is committed for the partition, and `auto.offset.reset` is `none`.
+    NoOffset {
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// The client was used in a way that can't work.
+    Misuse {
+        /// What is wrong.
+        problem: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
     /// The client was closed.
     Closed,
 }
@@ -158,7 +170,9 @@ impl Error {
     /// What to do next.
     pub fn advice(&self) -> &'static str {
         match self {
-            Error::Config { advice, .. } | Error::Timeout { advice, .. } => advice,
+            Error::Config { advice, .. } | Error::Timeout { advice, .. } | Error::Misuse { advice, .. } => {
+                advice
+            }
             Error::NoBroker { .. } => {
                 "check that a broker runs there and that bootstrap.servers names its listener"
             }
@@ -175,6 +189,7 @@ impl Error {
                 "check the broker's disk and log; to go on without these records seek behind the damaged batch"
             }
             Error::NotAssigned { .. } => "assign the partition first",
+            Error::NoOffset { .. } => "seek to an offset, or set auto.offset.reset",
             Error::Closed => "make a new client",
         }
     }
@@ -218,6 +233,26 @@ fn code_advice(code: ErrorCode) -> &'static str {
         | ErrorCode::GroupAuthorizationFailed => "have an administrator grant this client the permission",
         ErrorCode::OffsetOutOfRange => "use an offset between the log start and the high watermark",
         ErrorCode::UnsupportedVersion => "use a broker that serves this request",
+        ErrorCode::IllegalGeneration | ErrorCode::UnknownMemberId => {
+            "the group went on without this member: poll to join again, and poll more often (max.poll.interval.ms, \
+             max.poll.records)"
+        }
+        ErrorCode::RebalanceInProgress => "poll until the group has rebalanced, then try again",
+        ErrorCode::FencedInstanceId => "give each member its own group.instance.id",
+        ErrorCode::InconsistentGroupProtocol => {
+            "use a partition.assignment.strategy that all members of the group have, or another group.id"
+        }
+        ErrorCode::InvalidSessionTimeout => {
+            "set session.timeout.ms between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
+        }
+        ErrorCode::InvalidGroupId => "name the group",
+        ErrorCode::GroupMaxSizeReached => "start fewer members, or raise the broker's group.max.size",
+        ErrorCode::GroupIdNotFound => "check the group's name",
+        ErrorCode::NonEmptyGroup => "stop the members of the group first",
+        ErrorCode::GroupSubscribedToTopic => "stop the members that subscribe to the topic first",
+        ErrorCode::OffsetMetadataTooLarge => {
+            "commit less metadata, or raise the broker's offset.metadata.max.bytes"
+        }
         code if code.is_retriable() => "try again later; if it lasts, look at the state of the cluster",
         _ => "correct the request; the broker's log may say more",
     }
@@ -275,6 +310,8 @@ impl fmt::Display for Error {
                 }
             }
             Error::NotAssigned { partition } => write!(f, "partition {partition} is not assigned")?,
+            Error::NoOffset { partition } => write!(f, "nothing is committed for {partition}")?,
+            Error::Misuse { problem, .. } => f.write_str(problem)?,
             Error::Closed => f.write_str("the client is closed")?,
         }
         write!(f, "; {}", self.advice())

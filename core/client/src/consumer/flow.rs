@@ -38,7 +38,7 @@ impl Consumer {
     }
 
     /// Starts what can be started; says when there is more to start.
-    pub(super) fn start(&mut self) -> Option<Mono> {
+    pub(crate) fn start(&mut self) -> Option<Mono> {
         let now = self.cluster.now();
         let view = self.cluster.view();
         let wall = self.cluster.env().clock.wall().as_millis();
@@ -51,6 +51,9 @@ impl Consumer {
                 continue;
             };
             self.refresh |= self.cluster.is_old(topic);
+            if assigned.held {
+                continue;
+            }
             if assigned.position.is_none() {
                 match assigned.seek.or_else(|| self.config.auto_offset_reset.spec(wall)) {
                     Some(spec) => {
@@ -147,7 +150,7 @@ impl Consumer {
     }
 
     /// Looks after everything that is under way; whether anything has ended.
-    pub(super) fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn poll_running(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         if let Some(running) = &mut self.refreshing
             && let Poll::Ready(result) = running.as_mut().poll(cx)
@@ -372,7 +375,7 @@ impl Consumer {
     }
 
     /// Records that are there already, in the order in which they came.
-    pub(super) fn take_records(&mut self) -> Vec<ConsumerRecord> {
+    pub(crate) fn take_records(&mut self) -> Vec<ConsumerRecord> {
         let max = self.config.max_poll_records.max(1);
         let mut out: Vec<ConsumerRecord> = Vec::new();
         while out.len() < max {

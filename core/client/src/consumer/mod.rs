@@ -3,12 +3,13 @@
 //!
 //! - `config`, `record`: what a user sees; `partition`: one assigned partition;
 //! - `fetch`, `session`: requests; `flow`: what is asked next and what becomes of answers;
-//! - `chunk`: bytes into records.
+//! - `chunk`: bytes into records; `held`: partitions that a group assigns, which wait for their committed offsets.
 
 mod chunk;
 mod config;
 mod fetch;
 mod flow;
+mod held;
 mod partition;
 mod record;
 mod session;
@@ -176,13 +177,7 @@ impl Consumer {
         loop {
             let records = self.take_records();
             if !records.is_empty() {
-                // The next requests leave before the user works on these records.
-                self.start();
-                std::future::poll_fn(|cx| {
-                    self.poll_running(cx);
-                    std::task::Poll::Ready(())
-                })
-                .await;
+                self.ask_ahead().await;
                 return Ok(records);
             }
             if let Some(error) = self.errors.pop_front() {
@@ -192,6 +187,16 @@ impl Consumer {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    /// The next requests leave before the user works on the records it gets.
+    pub(crate) async fn ask_ahead(&mut self) {
+        self.start();
+        std::future::poll_fn(|cx| {
+            self.poll_running(cx);
+            std::task::Poll::Ready(())
+        })
+        .await;
     }
 
     /// The offset of the next record that [`Consumer::poll`] gives of this partition; finds it out if need be.

@@ -13,6 +13,8 @@ pub(crate) struct Assigned {
     /// Where to go, while it is not known as an offset.
     pub(crate) seek: Option<OffsetSpec>,
     pub(crate) paused: bool,
+    /// Where to begin is still being asked of the group: until it is known, or sought, nothing is fetched.
+    pub(crate) held: bool,
     pub(crate) high_watermark: Option<i64>,
     pub(crate) log_start: Option<i64>,
 }
@@ -21,11 +23,13 @@ impl Assigned {
     /// Goes on at an offset.
     pub(crate) fn go(&mut self, offset: i64, generation: u64) {
         (self.position, self.fetch, self.seek, self.generation) = (Some(offset), offset, None, generation);
+        self.held = false;
     }
 
     /// Goes on at an offset that must be asked for.
     pub(crate) fn ask(&mut self, spec: OffsetSpec, generation: u64) {
         (self.position, self.seek, self.generation) = (None, Some(spec), generation);
+        self.held = false;
     }
 
     /// Forgets what is buffered and fetches again from the position.

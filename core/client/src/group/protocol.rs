@@ -126,8 +126,8 @@ pub(crate) fn by_topic(partitions: &[TopicPartition]) -> BTreeMap<&str, Vec<i32>
 
 /// Partitions one by one, in order, each once.
 fn flat<'a>(topics: impl Iterator<Item = (&'a str, Vec<i32>)>) -> Vec<TopicPartition> {
-    let each =
-        topics.flat_map(|(topic, partitions)| partitions.into_iter().map(move |p| TopicPartition::new(topic, p)));
+    let each = topics
+        .flat_map(|(topic, partitions)| partitions.into_iter().map(move |p| TopicPartition::new(topic, p)));
     let mut all: Vec<_> = each.collect();
     all.sort();
     all.dedup();
@@ -149,15 +149,15 @@ mod tests {
         let topics = proptest::collection::btree_set("[a-z]{1,3}", 0..5);
         let data = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..9));
         let rack = proptest::option::of("[a-z]{0,3}");
-        (topics, data, partitions(), -1..100, rack).prop_map(|(topics, user_data, owned, generation, rack)| {
-            Subscription {
+        (topics, data, partitions(), -1..100, rack).prop_map(
+            |(topics, user_data, owned, generation, rack)| Subscription {
                 topics: topics.into_iter().collect(),
                 user_data,
                 owned,
                 generation,
                 rack,
-            }
-        })
+            },
+        )
     }
 
     proptest! {

@@ -225,8 +225,8 @@ mod tests {
         ];
         let bytes = write_user_data(&had, 7).unwrap();
         let expected: &[u8] = &[
-            0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'b', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0,
-            0, 7,
+            0, 0, 0, 2, 0, 1, b'a', 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, b'b', 0, 0, 0, 1, 0, 0, 0, 0,
+            0, 0, 0, 7,
         ];
         assert_eq!(bytes, expected);
         let (mut read, generation) = read_user_data(&bytes).unwrap();

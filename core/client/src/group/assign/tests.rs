@@ -120,7 +120,10 @@ fn groups() -> impl Strategy<Value = (Vec<i32>, Members)> {
 
 /// Every partition that somebody wants is at exactly one member that wants it.
 fn complete(topics: &TopicSizes, members: &Members, assignment: &Assignment) {
-    assert_eq!(assignment.keys().collect::<Vec<_>>(), members.keys().collect::<Vec<_>>());
+    assert_eq!(
+        assignment.keys().collect::<Vec<_>>(),
+        members.keys().collect::<Vec<_>>()
+    );
     let mut given = BTreeSet::new();
     for (id, partitions) in assignment {
         for partition in partitions {
