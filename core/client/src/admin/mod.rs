@@ -2,9 +2,10 @@
 //! its error may pass; results are told for each topic or partition.
 //!
 //! - `topics`: create, delete, list, describe, add partitions; `configs`; `records`: offsets and deletion;
-//! - `types`: what goes in and comes out.
+//! - `groups`: groups and their offsets; `types`: what goes in and comes out.
 
 mod configs;
+mod groups;
 mod records;
 mod topics;
 mod types;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use ottla_io::{BoxFuture, Env};
 use ottla_wire::messages::{DescribeClusterRequest, DescribeClusterResponse};
 
+pub use groups::{GroupDescription, GroupListing, MemberDescription};
 pub use types::{
     AlterConfig, ClusterDescription, ConfigEntry, ConfigResource, ConfigSource, CreatedTopic, NewTopic,
     PartitionDescription, TopicDescription, TopicListing,
