@@ -1,8 +1,9 @@
-//! `ottla consume`: records of a topic to stdout (Kafka's `kafka-console-consumer`), by assignment, without a group.
+//! `ottla consume`: records of a topic to stdout (Kafka's `kafka-console-consumer`), by assignment unless a group is named.
 //!
-//! `start`: where to begin; `format`: how a record is printed.
+//! `start`: where to begin; `format`: how a record is printed; `group`: as a member of a group.
 
 mod format;
+mod group;
 mod start;
 
 pub use self::start::{Range, Start, resolve};
@@ -59,7 +60,8 @@ Examples:
   ottla consume greetings
   ottla consume greetings --from -10 --until-end -K ' = '
   ottla consume greetings --from @2026-11-24T10:00:00Z --format '%p %o %k %v\\n'
-  ottla consume greetings --from @-1h --output json | jq .value")]
+  ottla consume greetings --from @-1h --output json | jq .value
+  ottla consume greetings --group billing")]
 pub struct Args {
     /// The topic.
     topic: String,
@@ -76,6 +78,8 @@ pub struct Args {
     /// Only these partitions; may be repeated or separated by commas.
     #[arg(short = 'p', long = "partition", value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
+    #[command(flatten)]
+    member: group::Member,
     /// Stop after so many records.
     #[arg(short = 'c', long, visible_alias = "max-messages", value_name = "N")]
     count: Option<u64>,
@@ -125,6 +129,9 @@ impl Args {
 /// Prints records until there is no reason to go on.
 pub fn run(args: &Args) -> Result<ExitCode, String> {
     connect::run(async |env, interrupt| {
+        if let Some(name) = &args.member.group {
+            return group::run(env, interrupt, args, name).await;
+        }
         let config = ConsumerConfig {
             client: args.connection.config(),
             isolation_level: args.isolation.level(),
