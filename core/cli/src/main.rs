@@ -1,7 +1,7 @@
 //! `ottla`: the one binary. Reads the command line and hands over; each command has its own file.
 //!
 //! `config`, `defaults`: what a node is configured with. `context`: threads and I/O for a command. `logging`: the log on stderr.
-//! `connect`, `sending`, `values`, `output`: what commands share. `server`, `storage`, `log_dump`, `log_care`, `topic`,
+//! `connect`, `sending`, `values`, `output`: what commands share. `server`, `storage`, `log_dump`, `log_care`, `topic`, `group`,
 //! `produce`, `consume`, `bench`, `connect_standalone`: the commands. Nothing here knows how a log or a protocol works.
 
 mod bench;
@@ -11,6 +11,7 @@ mod connect_standalone;
 mod consume;
 mod context;
 mod defaults;
+mod group;
 mod log_care;
 mod log_dump;
 mod logging;
@@ -56,6 +57,9 @@ enum Command {
     /// Create, list, describe, alter, delete topics.
     #[command(subcommand)]
     Topic(topic::Command),
+    /// List, describe and delete consumer groups, reset their offsets.
+    #[command(subcommand)]
+    Group(group::Command),
     /// Send records from stdin to a topic.
     Produce(produce::Args),
     /// Print the records of a topic.
@@ -86,6 +90,7 @@ fn main() -> ExitCode {
         Command::Server(args) => server::run(&args).map(done),
         Command::Storage(command) => storage::run(&command).map(done),
         Command::Topic(command) => topic::run(&command),
+        Command::Group(command) => group::run(&command),
         Command::Produce(args) => produce::run(&args),
         Command::Consume(args) => consume::run(&args),
         Command::Bench(command) => bench::run(&command),

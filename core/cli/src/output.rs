@@ -66,6 +66,30 @@ impl<'a> Printer<'a> {
     }
 }
 
+/// Rows with columns under each other, two spaces apart.
+pub fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|r| r.get(column))
+            .map(|c| c.chars().count())
+            .max()
+    };
+    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
+    let line = |row: &[String; N]| {
+        let cells = row
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("  {cell:width$}"));
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
+/// `1 member`, `2 members`.
+pub fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A time in milliseconds since 1970 as ISO 8601 in UTC; other than that, the number.
 pub fn show_time(millis: i64) -> String {
     /// 9999-12-31T23:59:59.999Z.

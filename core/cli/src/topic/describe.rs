@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Common, Report};
 use crate::connect::explain;
+use crate::output::table;
 
 /// What `list` takes.
 #[derive(clap::Args)]
@@ -180,25 +181,6 @@ fn row(p: &PartitionDescription, offsets: &Offsets) -> [String; 6] {
         or_dash(range),
         or_dash(records),
     ]
-}
-
-/// Rows with columns under each other, two spaces apart.
-fn table<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|r| r.get(column))
-            .map(|c| c.chars().count())
-            .max()
-    };
-    let widths: [usize; N] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let line = |row: &[String; N]| {
-        let cells = row
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("  {cell:width$}"));
-        cells.collect::<String>().trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }
 
 fn object(topic: &TopicDescription, offsets: &Offsets, configs: Option<&[ConfigEntry]>) -> Value {
