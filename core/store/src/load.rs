@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use ottla_io::{OpenOptions, read_exact_at};
 use ottla_log::format::file_name::FileKind;
-use ottla_log::format::{offset_index, time_index, txn_index};
+use ottla_log::format::offset_index::{self, OffsetEntry};
+use ottla_log::format::{time_index, txn_index};
 use ottla_log::recovery::{
     Carried, Check, ScanConfig, SegmentReport, SegmentScan, Verdict, judge, plan, sanity_check,
 };
@@ -26,6 +27,10 @@ use crate::segment::{Home, Segment};
 use crate::shared::Shared;
 use crate::tidy::tidy;
 use crate::writer::{LogWriter, LossReport};
+
+/// How many index entries before the end a clean log's headers are read. An entry stands for `index.interval.bytes` of small
+/// batches, or one larger batch, so that this bounds the reads of a start: 16 to 32 of a page each, for logs with producers.
+const RECALLED_ENTRIES: u32 = 16;
 
 /// What a partition is loaded with.
 pub(crate) struct Terms {
@@ -237,8 +242,11 @@ impl<'a> Recovery<'a> {
         (state.index_entries, state.time_entries) = (index.entries, time.entries);
         // Where the last index entry points: the scan for the end need not begin before it, if the producers are known there.
         let last = (index.ends.len() / offset_index::ENTRY_SIZE).checked_sub(1);
-        let entry = last.and_then(|n| offset_index::entry(&index.ends, base, n));
+        let mut entry = last.and_then(|n| offset_index::entry(&index.ends, base, n));
         let known = self.carried.producers.end();
+        if next.is_none() && self.carried.producers.entries().len() > 0 {
+            entry = self.entry_before(base, index.entries).await?;
+        }
         let from = entry.filter(|e| e.offset < known).map_or(0, |e| e.position);
         if from > 0 {
             let (head, bytes) = read_exact_at(&*file, 0, Default::default(), HEADER_SIZE).await;
@@ -312,6 +320,24 @@ impl<'a> Recovery<'a> {
             Ok(Some(Ends { entries, ends }))
         };
         self.home.dir.io("reading an index", peeked.await)
+    }
+
+    /// The index entry from which on a trusted last segment's headers are read: some entries before the last one, so that the
+    /// batches that producers may still retry are found again. `None`: from its begin.
+    async fn entry_before(&self, base: Offset, entries: u32) -> Result<Option<OffsetEntry>, StorageError> {
+        const SIZE: usize = offset_index::ENTRY_SIZE;
+        let Some(n) = entries.checked_sub(RECALLED_ENTRIES) else {
+            return Ok(None);
+        };
+        let path = self.home.file(base, FileKind::Index);
+        let read = async {
+            let file = self.home.disk().open(&path, OpenOptions::Read).await?;
+            let at = u64::from(n) * SIZE as u64;
+            let (read, bytes) = read_exact_at(&*file, at, BytesMut::with_capacity(SIZE), SIZE).await;
+            read.map(|_| bytes)
+        };
+        let bytes = self.home.dir.io("reading an index", read.await)?;
+        Ok(offset_index::entry(&bytes, base, 0))
     }
 
     /// A segment that is read whole, its indexes made anew.

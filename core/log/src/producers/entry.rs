@@ -33,6 +33,15 @@ impl BatchRange {
     }
 }
 
+fn range_of(batch: &BatchMeta) -> BatchRange {
+    BatchRange {
+        last_sequence: batch.last_sequence(),
+        last_offset: batch.last_offset,
+        offset_delta: batch.last_offset_delta() as i32,
+        timestamp: batch.max_timestamp,
+    }
+}
+
 /// What the log knows of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ProducerEntry {
@@ -95,12 +104,7 @@ impl ProducerEntry {
     /// Takes a data batch in. Its transaction is the table's matter.
     pub(super) fn add(&mut self, batch: &BatchMeta) {
         self.set_epoch(batch.producer_epoch);
-        self.push(BatchRange {
-            last_sequence: batch.last_sequence(),
-            last_offset: batch.last_offset,
-            offset_delta: batch.last_offset_delta() as i32,
-            timestamp: batch.max_timestamp,
-        });
+        self.push(range_of(batch));
         self.last_timestamp = batch.max_timestamp;
     }
 
@@ -120,6 +124,39 @@ impl ProducerEntry {
         if let Some(place) = self.batches.get_mut(usize::from(self.used)) {
             *place = range;
             self.used += 1;
+        }
+    }
+
+    /// Remembers a batch that lies before the newest one, which is all that a snapshot keeps; the oldest makes room.
+    pub(super) fn recall(&mut self, batch: &BatchMeta) {
+        let older = self
+            .last()
+            .is_some_and(|last| batch.last_offset < last.last_offset);
+        let known = self.batches().iter().any(|b| b.last_offset == batch.last_offset);
+        if !older || known || batch.producer_epoch != self.epoch || batch.base_sequence < 0 {
+            return;
+        }
+        let below = self
+            .batches()
+            .iter()
+            .filter(|b| b.last_offset < batch.last_offset)
+            .count();
+        let used = usize::from(self.used);
+        if used < WINDOW {
+            if let Some(behind) = self.batches.get_mut(below..=used) {
+                behind.rotate_right(1);
+            }
+            self.used += 1;
+        } else if let Some(before) = self.batches.get_mut(..below) {
+            before.rotate_left(usize::from(below > 0));
+        }
+        let place = if used < WINDOW {
+            Some(below)
+        } else {
+            below.checked_sub(1)
+        };
+        if let Some(place) = place.and_then(|at| self.batches.get_mut(at)) {
+            *place = range_of(batch);
         }
     }
 

@@ -146,6 +146,17 @@ impl Producers {
         Ok(completed)
     }
 
+    /// Remembers a batch below [`Producers::end`] for finding duplicates: a snapshot keeps only the newest of each producer. To be
+    /// called in order of offset.
+    pub fn recall(&mut self, batch: &BatchMeta) {
+        if batch.has_producer_id()
+            && !batch.is_control
+            && let Some(entry) = self.entries.get_mut(&batch.producer_id)
+        {
+            entry.recall(batch);
+        }
+    }
+
     /// Moves a transaction from open to completed. Its last stable offset is where the next open one begins.
     fn complete(
         &mut self,

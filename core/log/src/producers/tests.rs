@@ -304,3 +304,43 @@ fn a_snapshot_keeps_the_last_batch_and_open_transactions() {
     }
     assert!(Producers::from_snapshot(4, &bytes, Time(0), FOREVER).is_err());
 }
+
+/// After a restart from a snapshot, the batches that are read again are found when they are repeated.
+#[test]
+fn recalled_batches_are_found_as_duplicates() {
+    let mut table = Producers::new(0);
+    let written: Vec<BatchMeta> = (0..7).map(|i| batch(2 * i, 4, 2 * i as i32)).collect();
+    for batch in &written {
+        take(&mut table, batch);
+    }
+    let live = table.clone();
+    let mut table = Producers::from_snapshot(14, &live.snapshot(), Time(0), FOREVER).expect("a snapshot");
+    assert_eq!(
+        table.duplicate_of(&written[5]),
+        None,
+        "the snapshot has the last only"
+    );
+    for batch in written.iter().chain(&written) {
+        table.recall(batch);
+    }
+    assert_eq!(
+        table.entries().collect::<Vec<_>>(),
+        live.entries().collect::<Vec<_>>()
+    );
+    // Another epoch's, markers and those without a sequence are none that could be repeated.
+    for other in [
+        batch(1, 3, 1),
+        marker(1, 7, 4, true, 0),
+        batch(1, 4, -1),
+        txn(1, 8, 4, 0),
+    ] {
+        table.recall(&other);
+    }
+    assert_eq!(
+        table,
+        Producers {
+            end: table.end,
+            ..live
+        }
+    );
+}

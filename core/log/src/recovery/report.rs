@@ -76,7 +76,8 @@ impl ScanConfig {
 pub struct Carried {
     /// Leader epochs; those of the batches are added.
     pub epochs: EpochCache,
-    /// The producer table. Batches below [`Producers::end`] are in it already.
+    /// The producer table. Batches below [`Producers::end`] are in it already; those that are read are recalled for finding
+    /// duplicates.
     pub producers: Producers,
     /// No batch may begin below it.
     pub next_offset: Offset,

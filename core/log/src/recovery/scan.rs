@@ -296,8 +296,9 @@ impl SegmentScan {
                 carried.epochs.assign(batch.leader_epoch, batch.base_offset);
             }
         }
-        if batch.base_offset >= carried.producers.end()
-            && let Some(completed) = carried.producers.apply(batch)?
+        if batch.base_offset < carried.producers.end() {
+            carried.producers.recall(batch);
+        } else if let Some(completed) = carried.producers.apply(batch)?
             && completed.aborted
             && self.cfg.rebuild
         {

@@ -217,3 +217,51 @@ fn a_gap_between_segments_ends_the_log() {
     assert_eq!(append(&mut writer, &[2]), 2);
     assert_holds(&writer.reader(), 0, 3);
 }
+
+/// A batch of one record of producer 7, or what became of it.
+fn send(writer: &mut LogWriter, producer_id: i64, sequence: i32) -> Appended {
+    let options = BatchOptions {
+        producer_id,
+        producer_epoch: 0,
+        base_sequence: sequence,
+        ..BatchOptions::default()
+    };
+    let (bytes, info) = batch_with(&[NOW.0 as i64], &options);
+    run(writer.append(bytes, info)).unwrap().appended
+}
+
+/// The answers to a producer's last batches were lost in a clean stop: its retries are answered with the offsets they got.
+#[test]
+fn retries_are_recognised_after_a_clean_stop() {
+    // A segment with few index entries, and one that is read from the sixteenth before its end only.
+    for batches in [4, 40] {
+        let cfg = LogConfig {
+            index_interval_bytes: 0,
+            ..LogConfig::default()
+        };
+        let world = World::new();
+        let (manager, mut writer) = world.create(&cfg);
+        for sequence in 0..batches {
+            send(&mut writer, 7, sequence);
+            send(&mut writer, 8, sequence);
+        }
+        run(manager.close(vec![writer], 7)).unwrap();
+        drop(manager);
+        let (_manager, mut writer) = world.reopen(&cfg);
+        for back in 1..=batches.min(5) {
+            let sequence = batches - back;
+            for producer in [7, 8] {
+                let offset = i64::from(2 * sequence) + producer - 7;
+                let again = send(&mut writer, producer, sequence);
+                assert!(
+                    matches!(again, Appended::Duplicate { base_offset, .. } if base_offset == offset),
+                    "{back} before the end: {again:?}"
+                );
+            }
+        }
+        let next = send(&mut writer, 7, batches);
+        assert!(
+            matches!(next, Appended::Written { base_offset, .. } if base_offset == i64::from(2 * batches))
+        );
+    }
+}
