@@ -35,8 +35,8 @@ pub enum Input {
     /// An append was refused: its records are not in the log and never will be. Where that is not sure, the partition is
     /// to be unloaded.
     Failed(WriteId, ErrorCode),
-    /// Partitions were deleted; their offsets go.
-    PartitionsDeleted(Vec<TopicPartition>),
+    /// Topics were deleted, by name and id; their offsets go, unless they were committed for another topic of the name.
+    TopicsDeleted(Vec<(String, Uuid)>),
     /// This broker leads the partition no longer.
     Unload,
 }
@@ -179,8 +179,9 @@ pub struct OffsetToCommit {
 pub struct OffsetFetch {
     /// The group.
     pub group: String,
-    /// What to fetch; `None` for all that the group has committed.
-    pub partitions: Option<Vec<TopicPartition>>,
+    /// What to fetch, with the topic's id or zero; `None` for all that the group has committed. What was committed for
+    /// another topic of the name is not there (KIP-848).
+    pub partitions: Option<Vec<(TopicPartition, Uuid)>>,
     /// Say UNSTABLE_OFFSET_COMMIT where a transaction is open (KIP-447).
     pub require_stable: bool,
 }
@@ -341,7 +342,7 @@ pub struct DescribedMember {
 
 impl Request {
     /// The answer when nothing of it can be done.
-    pub(crate) fn refused(&self, error: ErrorCode) -> Reply {
+    pub fn refused(&self, error: ErrorCode) -> Reply {
         match self {
             Request::Join(join) => JoinReply::refused(join.who.member.clone(), error),
             Request::Sync(_) => SyncReply::refused(error),

@@ -221,12 +221,18 @@ impl Offsets {
         slots.filter_map(|(g, p, slot)| Some((g.as_str(), p, slot.committed.as_ref()?)))
     }
 
-    /// Where these partitions have offsets, in any group or transaction.
-    pub(crate) fn keys_of(&self, partitions: &BTreeSet<TopicPartition>) -> BTreeSet<OffsetKey> {
+    /// Where these topics, by name, have offsets, in any group or transaction.
+    pub(crate) fn keys_of(&self, topics: &BTreeMap<String, Uuid>) -> BTreeSet<OffsetKey> {
+        let deleted = |partition: &TopicPartition, of: Uuid| {
+            let topic = topics.get(&partition.topic);
+            topic.is_some_and(|id| may_be_of(of, *id))
+        };
         let mut keys = BTreeSet::new();
         for (group, slots) in &self.groups {
-            for partition in slots.keys() {
-                if partitions.contains(partition) {
+            for (partition, slot) in slots {
+                let values = slot.on_the_way.iter().filter_map(|(_, value)| value.as_ref());
+                let mut values = slot.committed.iter().chain(values);
+                if values.any(|value| deleted(partition, value.topic_id)) {
                     keys.insert(OffsetKey {
                         group: group.clone(),
                         partition: partition.clone(),
@@ -234,8 +240,15 @@ impl Offsets {
                 }
             }
         }
-        let open = self.transactions.values().flat_map(BTreeMap::keys);
-        keys.extend(open.filter(|key| partitions.contains(&key.partition)).cloned());
+        let open = self.transactions.values().flatten();
+        let open = open.filter(|(key, value)| deleted(&key.partition, value.topic_id));
+        keys.extend(open.map(|(key, _)| key.clone()));
         keys
     }
+}
+
+/// Whether an offset that was committed for one topic id may be meant by another: zero is any (Kafka method
+/// `OffsetMetadataManager.isMismatchedTopicId`).
+pub(crate) fn may_be_of(committed: Uuid, asked: Uuid) -> bool {
+    committed.is_zero() || asked.is_zero() || committed == asked
 }

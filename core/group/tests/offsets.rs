@@ -3,7 +3,7 @@
 mod support;
 
 use ottla_group::*;
-use ottla_types::{ErrorCode, TopicPartition};
+use ottla_types::{ErrorCode, TopicPartition, Uuid};
 use support::*;
 
 const WEEK: u64 = 10_080 * 60_000;
@@ -54,7 +54,7 @@ fn a_commit_is_answered_and_seen_when_it_is_replicated() {
     );
     let id = world.ask(Request::OffsetFetch(OffsetFetch {
         group: "g".into(),
-        partitions: Some(vec![tp("t", 0), tp("t", 1)]),
+        partitions: Some(vec![(tp("t", 0), Uuid::ZERO), (tp("t", 1), Uuid::ZERO)]),
         require_stable: true,
     }));
     let Reply::OffsetFetch(Ok(rows)) = &world.replies[&id] else {
@@ -331,7 +331,7 @@ fn a_deleted_topic_takes_its_offsets_along() {
     committed(&mut world, commit(simple("a"), "t", 0, 1));
     committed(&mut world, commit(simple("b"), "t", 0, 1));
     committed(&mut world, commit(simple("b"), "u", 0, 1));
-    world.step(Input::PartitionsDeleted(vec![tp("t", 0)]));
+    world.step(Input::TopicsDeleted(vec![("t".into(), Uuid::ZERO)]));
     assert_eq!(fetch(&mut world, "a"), []);
     assert_eq!(fetch(&mut world, "b"), [(tp("u", 0), 1)]);
 }
@@ -401,7 +401,7 @@ fn an_open_transaction_makes_its_offsets_unstable() {
         world.groups = open;
         let id = world.ask(Request::OffsetFetch(OffsetFetch {
             group: "s".into(),
-            partitions: Some(vec![tp("t", 0)]),
+            partitions: Some(vec![(tp("t", 0), Uuid::ZERO)]),
             require_stable: true,
         }));
         let Reply::OffsetFetch(Ok(rows)) = &world.replies[&id] else {
@@ -429,4 +429,32 @@ fn damage_is_refused_and_what_is_unknown_is_passed_over() {
         Err(LoadError::Decode(_))
     ));
     assert_eq!(groups.groups().count(), 0);
+}
+
+#[test]
+fn an_offset_belongs_to_the_topic_it_was_committed_for() {
+    let [one, two] = [1, 2].map(|b| Uuid::from_random([b; 16]).expect("a uuid"));
+    let mut world = World::new(Config::default());
+    let Request::OffsetCommit(mut request) = commit(simple("g"), "t", 0, 7) else {
+        unreachable!("a commit");
+    };
+    request.offsets[0].topic_id = one;
+    committed(&mut world, Request::OffsetCommit(request));
+    let mut seen = |id: Uuid| {
+        let request = world.ask(Request::OffsetFetch(OffsetFetch {
+            group: "g".into(),
+            partitions: Some(vec![(tp("t", 0), id)]),
+            ..OffsetFetch::default()
+        }));
+        match &world.replies[&request] {
+            Reply::OffsetFetch(Ok(rows)) => rows[0].offset,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!([seen(one), seen(Uuid::ZERO), seen(two)], [7, 7, -1]);
+    // The older topic of the name is gone for long.
+    world.step(Input::TopicsDeleted(vec![("t".into(), two)]));
+    assert_eq!(fetch(&mut world, "g"), [(tp("t", 0), 7)]);
+    world.step(Input::TopicsDeleted(vec![("t".into(), one)]));
+    assert_eq!(fetch(&mut world, "g"), []);
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use ottla_group::*;
-use ottla_types::ErrorCode;
+use ottla_types::{ErrorCode, Uuid};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -192,7 +192,9 @@ impl Trial {
                 ));
             }
             Act::DeleteGroup { group } => self.ask(Request::DeleteGroups(vec![GROUPS[group].into()])),
-            Act::DropTopic => self.world.step(Input::PartitionsDeleted(vec![tp("u", 2)])),
+            Act::DropTopic => self
+                .world
+                .step(Input::TopicsDeleted(vec![("u".into(), Uuid::ZERO)])),
             Act::Settle { group } => self.settle(GROUPS[group]),
             Act::Pass(ms) => self.world.pass(ms),
             Act::Write => self.world.write_one(),

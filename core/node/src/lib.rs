@@ -4,6 +4,7 @@
 //! - `connections.rs`: listeners and the limits on connections.
 //! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
 //! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
+//! - `groups/`: the coordinators of consumer groups, over `__consumer_offsets`.
 //! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to; `configs.rs`: settings that take hold.
 //! - `http/`, `metrics/`, `health.rs`: `/metrics` and `/v1/ready`.
 //!
@@ -17,6 +18,7 @@ mod dispatch;
 mod errors;
 mod features;
 mod format;
+mod groups;
 mod health;
 mod http;
 mod kraft;

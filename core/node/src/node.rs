@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 
 use crate::connections::Connections;
 use crate::controller::Controller;
+use crate::groups::Coordinators;
 use crate::health::Health;
 use crate::http;
 use crate::log_config::log_config;
@@ -39,6 +40,7 @@ pub struct Node {
     pub(crate) sessions: Sessions,
     pub(crate) producer_ids: ProducerIds,
     pub(crate) controller: Controller,
+    pub(crate) coordinators: Coordinators,
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) scratch: Scratch,
@@ -72,6 +74,7 @@ impl Node {
             topics: Topics::default(),
             sessions: Sessions::new(slots, env.entropy.stream("fetch-sessions")),
             producer_ids: ProducerIds::default(),
+            coordinators: Coordinators::new(&env),
             controller,
             metrics: Metrics::new(),
             health: Health::new(),
@@ -120,6 +123,7 @@ impl Node {
         let tasks = std::mem::take(&mut *lock(&self.tasks));
         tasks.iter().skip(1).for_each(Task::cancel);
         self.connections.stop();
+        self.coordinators.stop();
         self.topics.all().iter().for_each(|p| p.waiters.wake_all());
         let deadline = self.env.clock.now().after(DRAIN);
         self.connections.drain(self.env.clock.as_ref(), deadline).await;
@@ -260,10 +264,13 @@ impl Node {
         self.env.observe(|| Event::MetadataApplied { offset: last });
         for topic in &changes.topics_deleted {
             for partition in self.topics.remove(topic.id) {
+                self.coordinators.resign(&partition);
                 self.delete(&partition).await;
             }
             self.metrics.remove_topic(topic.id);
         }
+        let gone = changes.topics_deleted.iter().map(|t| (t.name.to_string(), t.id));
+        self.coordinators.topics_deleted(&gone.collect::<Vec<_>>());
     }
 
     async fn host(self: &Arc<Self>, image: &MetadataImage, topic: &str, id: Uuid, index: i32, epoch: i32) {
@@ -273,7 +280,8 @@ impl Node {
             Ok(writer) => {
                 lock(&self.unhosted).remove(&(id, index));
                 let partition = Partition::new(self, name, id, epoch, writer, config);
-                self.topics.insert(partition);
+                self.topics.insert(partition.clone());
+                self.coordinators.lead(self, &partition);
             }
             Err(error) if error.is_disk_full() => {
                 if lock(&self.unhosted).insert((id, index)) {

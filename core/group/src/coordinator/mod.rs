@@ -130,9 +130,9 @@ impl Groups {
             (Input::Tick, _) => self.tick(cx),
             (Input::Written(write), Phase::Serving) => self.written(write, cx),
             (Input::Failed(write, error), Phase::Serving) => self.failed(write, error, cx),
-            (Input::PartitionsDeleted(partitions), Phase::Serving) => self.partitions_deleted(partitions, cx),
+            (Input::TopicsDeleted(topics), Phase::Serving) => self.topics_deleted(topics, cx),
             // The log's news of a partition that was given up.
-            (Input::Written(_) | Input::Failed(..) | Input::PartitionsDeleted(_), _) => Ok(()),
+            (Input::Written(_) | Input::Failed(..) | Input::TopicsDeleted(_), _) => Ok(()),
             (Input::Unload, _) => {
                 self.unload(cx);
                 Ok(())

@@ -4,9 +4,9 @@ use super::write::{Purpose, Write};
 use super::{Cx, Groups, unwritable};
 use crate::api::{FetchedOffset, OffsetCommit, OffsetFetch, Reply, RequestId};
 use crate::group::{Group, GroupState};
-use crate::offsets::{CommittedOffset, OffsetKey};
+use crate::offsets::{CommittedOffset, OffsetKey, may_be_of};
 use crate::record::{Record, group_tombstone, offset_record};
-use ottla_types::{ErrorCode, Time, TopicPartition, Violation};
+use ottla_types::{ErrorCode, Time, TopicPartition, Uuid, Violation};
 use std::collections::BTreeSet;
 
 /// A batch of tombstones has about so many records.
@@ -131,11 +131,11 @@ impl Groups {
         let all = || {
             self.offsets
                 .of_group(&fetch.group)
-                .map(|(partition, _)| partition.clone())
+                .map(|(partition, _)| (partition.clone(), Uuid::ZERO))
                 .collect()
         };
         let partitions = fetch.partitions.clone().unwrap_or_else(all);
-        let row = |partition: TopicPartition| {
+        let row = |(partition, topic): (TopicPartition, Uuid)| {
             let key = OffsetKey {
                 group: fetch.group.clone(),
                 partition,
@@ -143,7 +143,11 @@ impl Groups {
             let committed = self.offsets.committed(&key.group, &key.partition);
             let unstable = fetch.require_stable && self.offsets.unstable(&key);
             let none = CommittedOffset::default();
-            let shown = committed.filter(|_| !unstable).unwrap_or(&none);
+            let of_the_topic = |o: &&CommittedOffset| may_be_of(o.topic_id, topic);
+            let shown = committed
+                .filter(|_| !unstable)
+                .filter(of_the_topic)
+                .unwrap_or(&none);
             FetchedOffset {
                 error: match unstable {
                     true => ErrorCode::UnstableOffsetCommit,
@@ -217,12 +221,12 @@ impl Groups {
         }
     }
 
-    pub(super) fn partitions_deleted(
+    pub(super) fn topics_deleted(
         &mut self,
-        partitions: Vec<TopicPartition>,
+        topics: Vec<(String, Uuid)>,
         cx: &mut Cx<'_>,
     ) -> Result<(), Violation> {
-        let keys = self.offsets.keys_of(&partitions.into_iter().collect());
+        let keys = self.offsets.keys_of(&topics.into_iter().collect());
         for keys in keys.into_iter().collect::<Vec<_>>().chunks(TOMBSTONES_PER_WRITE) {
             let keys: BTreeSet<OffsetKey> = keys.iter().cloned().collect();
             let records = tombstones(&keys).map_err(unwritable)?;

@@ -150,12 +150,15 @@ fn creatable(topic: &NewTopic) -> CreatableTopic<'_> {
 
 /// Creates the topic `name` with the node's defaults; it may exist by now.
 pub async fn auto_create(node: &Arc<Node>, name: &str) -> Result<(), ErrorCode> {
-    let topic = NewTopic {
-        name: name.to_string(),
-        num_partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
+    let topic = match name {
+        crate::groups::OFFSETS_TOPIC => crate::groups::offsets_topic(&node.broker()),
+        _ => NewTopic {
+            name: name.to_string(),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        },
     };
     let results = create(node, vec![topic], false).await.map_err(|e| e.code)?;
     match results.into_iter().next() {

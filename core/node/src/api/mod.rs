@@ -12,21 +12,32 @@ use crate::dispatch::{Reject, Request};
 mod alter_configs;
 mod api_versions;
 mod create_partitions;
-mod create_topics;
+pub mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 mod fetch;
 mod fetch_parts;
 mod find_coordinator;
+mod group_parts;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 pub mod produce;
+mod sync_group;
 
 /// The APIs that have a handler here. `APIS.md` has a row for each of Kafka's; a test compares.
 pub const SERVED: &[ApiKey] = &[
@@ -34,7 +45,15 @@ pub const SERVED: &[ApiKey] = &[
     ApiKey::Fetch,
     ApiKey::ListOffsets,
     ApiKey::Metadata,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
     ApiKey::FindCoordinator,
+    ApiKey::JoinGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::SyncGroup,
+    ApiKey::DescribeGroups,
+    ApiKey::ListGroups,
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
@@ -44,7 +63,9 @@ pub const SERVED: &[ApiKey] = &[
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
     ApiKey::CreatePartitions,
+    ApiKey::DeleteGroups,
     ApiKey::IncrementalAlterConfigs,
+    ApiKey::OffsetDelete,
     ApiKey::DescribeCluster,
     ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
@@ -67,6 +88,16 @@ pub async fn handle(node: &Arc<Node>, request: Request<'_>) -> Result<Reply, Rej
         ApiKey::Fetch => fetch::handle(node, request).await,
         ApiKey::ListOffsets => list_offsets::handle(node, request).await,
         ApiKey::Metadata => metadata::handle(node, request).await,
+        ApiKey::OffsetCommit => offset_commit::handle(node, request).await,
+        ApiKey::OffsetFetch => offset_fetch::handle(node, request).await,
+        ApiKey::JoinGroup => join_group::handle(node, request).await,
+        ApiKey::Heartbeat => heartbeat::handle(node, request).await,
+        ApiKey::LeaveGroup => leave_group::handle(node, request).await,
+        ApiKey::SyncGroup => sync_group::handle(node, request).await,
+        ApiKey::DescribeGroups => describe_groups::handle(node, request).await,
+        ApiKey::ListGroups => list_groups::handle(node, request).await,
+        ApiKey::DeleteGroups => delete_groups::handle(node, request).await,
+        ApiKey::OffsetDelete => offset_delete::handle(node, request).await,
         ApiKey::FindCoordinator => find_coordinator::handle(node, request).await,
         ApiKey::ApiVersions => api_versions::handle(node, request),
         ApiKey::CreateTopics => create_topics::handle(node, request).await,

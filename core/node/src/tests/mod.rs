@@ -3,5 +3,6 @@
 mod alter_configs;
 mod configs;
 mod connections;
+mod groups;
 mod partitions;
 mod protocol;

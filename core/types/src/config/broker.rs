@@ -185,6 +185,14 @@ settings! {
     offsets_topic_segment_bytes: i32 = "offsets.topic.segment.bytes" as_i32;
     /// When offsets of an empty group are forgotten.
     offsets_retention_minutes: i32 = "offsets.retention.minutes" as_i32;
+    /// How long a commit waits for its replication.
+    offsets_commit_timeout_ms: i32 = "offsets.commit.timeout.ms" as_i32;
+    /// Bytes read at once when a coordinator loads.
+    offsets_load_buffer_size: i32 = "offsets.load.buffer.size" as_i32;
+    /// How often expired offsets are looked for.
+    offsets_retention_check_interval_ms: i64 = "offsets.retention.check.interval.ms" as_i64;
+    /// Codec of the batches in `__consumer_offsets`, by its number.
+    offsets_topic_compression_codec: i32 = "offsets.topic.compression.codec" as_i32;
     /// Bytes of metadata with an offset.
     offset_metadata_max_bytes: i32 = "offset.metadata.max.bytes" as_i32;
     /// Partitions of `__transaction_state`.

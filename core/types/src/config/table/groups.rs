@@ -11,21 +11,21 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "group.coordinator.threads" Int "4" [at_least 1] ReadOnly Accepted;
     }
     group "Committed offsets" {
-        "offset.metadata.max.bytes" Int "4096" [any] ReadOnly Accepted;
-        "offsets.commit.timeout.ms" Int "5000" [at_least 1] ReadOnly Accepted;
-        "offsets.load.buffer.size" Int "5242880" [at_least 1] ReadOnly Accepted;
-        "offsets.retention.check.interval.ms" Long "600000" [at_least 1] ReadOnly Accepted;
-        "offsets.retention.minutes" Int "10080" [at_least 1] ReadOnly Accepted;
-        "offsets.topic.compression.codec" Int "0" [any] ReadOnly Accepted;
-        "offsets.topic.num.partitions" Int "50" [at_least 1] ReadOnly Accepted;
-        "offsets.topic.replication.factor" Short "3" [at_least 1] ReadOnly Accepted;
-        "offsets.topic.segment.bytes" Int "104857600" [at_least 1] ReadOnly Accepted;
+        "offset.metadata.max.bytes" Int "4096" [any] ReadOnly Honoured;
+        "offsets.commit.timeout.ms" Int "5000" [at_least 1] ReadOnly Honoured;
+        "offsets.load.buffer.size" Int "5242880" [at_least 1] ReadOnly Honoured;
+        "offsets.retention.check.interval.ms" Long "600000" [at_least 1] ReadOnly Honoured;
+        "offsets.retention.minutes" Int "10080" [at_least 1] ReadOnly Honoured;
+        "offsets.topic.compression.codec" Int "0" [any] ReadOnly Honoured;
+        "offsets.topic.num.partitions" Int "50" [at_least 1] ReadOnly Honoured;
+        "offsets.topic.replication.factor" Short "3" [at_least 1] ReadOnly Honoured;
+        "offsets.topic.segment.bytes" Int "104857600" [at_least 1] ReadOnly Honoured;
     }
     group "Classic groups" {
-        "group.initial.rebalance.delay.ms" Int "3000" [any] ReadOnly Accepted;
-        "group.max.session.timeout.ms" Int "1800000" [any] ReadOnly Accepted;
-        "group.max.size" Int "2147483647" [at_least 1] ReadOnly Accepted;
-        "group.min.session.timeout.ms" Int "6000" [any] ReadOnly Accepted;
+        "group.initial.rebalance.delay.ms" Int "3000" [any] ReadOnly Honoured;
+        "group.max.session.timeout.ms" Int "1800000" [any] ReadOnly Honoured;
+        "group.max.size" Int "2147483647" [at_least 1] ReadOnly Honoured;
+        "group.min.session.timeout.ms" Int "6000" [any] ReadOnly Honoured;
     }
     group "Consumer groups (KIP-848)" {
         "group.consumer.assignment.interval.ms" Int "1000" [at_least 0] ClusterWide Accepted;
