@@ -171,9 +171,13 @@ impl Group {
         self.members.values().map(waits).sum()
     }
 
+    /// A member out of a record. No coordinator writes a member or an instance twice; of damage the last one stands.
     pub(crate) fn put_loaded(&mut self, member: Member) {
-        if let Some(instance) = &member.instance {
-            self.static_members.insert(instance.clone(), member.id.clone());
+        self.remove(&member.id);
+        if let Some(instance) = &member.instance
+            && let Some(other) = self.static_members.insert(instance.clone(), member.id.clone())
+        {
+            self.members.remove(&other);
         }
         self.members.insert(member.id.clone(), member);
     }

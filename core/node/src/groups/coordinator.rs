@@ -118,6 +118,11 @@ impl Coordinator {
         self.give_up(&mut self.lock());
     }
 
+    /// Looks at the machine.
+    pub fn look<T>(&self, at: impl FnOnce(&Groups) -> T) -> T {
+        at(&self.lock().machine)
+    }
+
     fn give_up(&self, state: &mut State) {
         if !std::mem::replace(&mut state.unloaded, true) {
             state.appends.clear();

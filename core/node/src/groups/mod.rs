@@ -19,6 +19,7 @@ use ottla_wire::records::Codec;
 
 use crate::Node;
 use crate::dispatch::Reject;
+use crate::metrics::GroupCounts;
 use crate::partition::Partition;
 use coordinator::Coordinator;
 
@@ -83,6 +84,20 @@ impl Coordinators {
             let all = self.all();
             all.iter().for_each(|c| c.topics_deleted(topics.to_vec()));
         }
+    }
+
+    /// What there is here, for metrics.
+    pub fn counts(&self) -> GroupCounts {
+        let mut counts = GroupCounts::default();
+        for coordinator in self.all() {
+            coordinator.look(|groups| {
+                counts.offsets += groups.committed_offsets().count();
+                for group in groups.groups() {
+                    *counts.by_state.entry(group.state().name()).or_default() += 1;
+                }
+            });
+        }
+        counts
     }
 
     /// 128 random bits, for a member's id.

@@ -19,7 +19,7 @@ use ottla_wire::ApiKey;
 pub use histogram::Bins;
 use histogram::Histogram;
 pub use page::Format;
-pub use snapshot::Snapshot;
+pub use snapshot::{GroupCounts, Snapshot};
 
 /// How long a mark stands at least before latencies are taken from the next one.
 const WINDOW: Duration = Duration::from_secs(60);

@@ -175,6 +175,7 @@ impl Collector for Snapshot {
         self.requests(&mut out)?;
         self.logs(&mut out)?;
         self.replicas(&mut out)?;
+        self.groups(&mut out)?;
         self.controller(&mut out)
     }
 }
@@ -344,6 +345,31 @@ impl Snapshot {
             "1 starting, 2 recovering logs, 3 running, 7 shutting down",
             u32::from(self.state as u8),
         )
+    }
+
+    fn groups(&self, out: &mut Families<'_>) -> Result<(), Error> {
+        let name = |name: &str| format!("kafka_coordinator_group_groupmetadatamanager_{name}");
+        let counts = &self.groups.by_state;
+        out.gauge(
+            &name("numgroups"),
+            "Groups coordinated here",
+            counts.values().sum::<usize>(),
+        )?;
+        out.gauge(&name("numoffsets"), "Offsets committed here", self.groups.offsets)?;
+        for (state, help) in [
+            ("Empty", "Groups without members"),
+            ("PreparingRebalance", "Groups that wait for members to join"),
+            (
+                "CompletingRebalance",
+                "Groups that wait for their leader's assignment",
+            ),
+            ("Stable", "Groups whose members may have their assignments"),
+            ("Dead", "Groups that are being deleted"),
+        ] {
+            let count = counts.get(state).copied().unwrap_or(0);
+            out.gauge(&name(&format!("numgroups{}", state.to_lowercase())), help, count)?;
+        }
+        Ok(())
     }
 
     fn controller(&self, out: &mut Families<'_>) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! Everything `/metrics` shows, as the node has it at one moment.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_metadata::MetadataImage;
@@ -40,6 +41,15 @@ pub struct ClusterCounts {
     pub under_min_isr: usize,
     /// Of these, those with just as many.
     pub at_min_isr: usize,
+}
+
+/// The groups that this node coordinates (Kafka class `GroupCoordinatorMetrics`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupCounts {
+    /// Groups, by the name of their state.
+    pub by_state: BTreeMap<&'static str, usize>,
+    /// Committed offsets.
+    pub offsets: usize,
 }
 
 /// Offsets and size of one log.
@@ -102,6 +112,8 @@ pub struct Snapshot {
     pub logs: Vec<LogRow>,
     /// Of the metadata.
     pub cluster: ClusterCounts,
+    /// Of the groups.
+    pub groups: GroupCounts,
     /// Of the quorum.
     pub quorum: Quorum,
     /// Log directories that are offline.
@@ -129,6 +141,7 @@ impl Node {
             apis: self.metrics.api_counts(SERVED, self.env.clock.now()),
             logs,
             cluster: cluster(&image, self.node_id().0, &partitions),
+            groups: self.coordinators.counts(),
             quorum: Quorum {
                 leader: self.node_id().0,
                 epoch: offsets.epoch,

@@ -107,6 +107,10 @@ fn snapshot(metrics: &Metrics, now: Mono) -> Snapshot {
             under_replicated: 4,
             ..ClusterCounts::default()
         },
+        groups: GroupCounts {
+            by_state: [("Stable", 3), ("Empty", 2)].into(),
+            offsets: 11,
+        },
         quorum: Quorum {
             leader: 1,
             epoch: 2,
@@ -158,6 +162,13 @@ fn the_page_is_strictly_valid_and_has_dashboards_names() {
             1.0,
         ),
         ("kafka_server_brokertopicmetrics_totalfetchrequests_total", 1.0),
+        ("kafka_coordinator_group_groupmetadatamanager_numgroups", 5.0),
+        (
+            "kafka_coordinator_group_groupmetadatamanager_numgroupsstable",
+            3.0,
+        ),
+        ("kafka_coordinator_group_groupmetadatamanager_numgroupsdead", 0.0),
+        ("kafka_coordinator_group_groupmetadatamanager_numoffsets", 11.0),
         (
             "kafka_network_requestmetrics_requests_total{request=\"Produce\"}",
             1.0,
