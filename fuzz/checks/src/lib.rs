@@ -7,6 +7,7 @@
 pub mod batches;
 pub mod env;
 pub mod frames;
+pub mod group_records;
 pub mod input;
 pub mod log_dir;
 pub mod properties;
@@ -19,12 +20,13 @@ pub mod segment;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     ("log_recovery", log_recovery),
     ("requests", requests::check),
     ("record_batches", record_batches::check),
     ("frames", frames::check),
     ("properties", properties::check),
+    ("group_records", group_records::check),
 ];
 
 /// A damaged segment through `ottla_log`'s scan if the first byte is even, a damaged log directory through `ottla_store` if it is

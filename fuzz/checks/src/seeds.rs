@@ -20,6 +20,7 @@ pub fn of(target: &str) -> Vec<Named> {
         "record_batches" => record_batches(),
         "frames" => frames(),
         "properties" => properties(),
+        "group_records" => group_records(),
         _ => Vec::new(),
     }
 }
@@ -261,4 +262,39 @@ fn properties() -> Vec<Named> {
     ];
     let named = |(name, text): (&str, &str)| (name.to_owned(), text.as_bytes().to_vec());
     texts.into_iter().map(named).collect()
+}
+
+/// A loaded group of two, one of them static, that goes on; an offset in a transaction; nothing but requests.
+fn group_records() -> Vec<Named> {
+    let group: &[u8] = &[0, 3, 0, 2, 0, 0, 61, 31, 1, 1, 61, 31, 0, 1, 1, 1, 1];
+    let join: &[u8] = &[0, 3, 1, 0, 0, 0, 61, 0, 1, 0, 1, 1, 9];
+    let seeds: [(&str, &[&[u8]]); 3] = [
+        (
+            "loaded",
+            &[
+                &[1],
+                group,
+                join,
+                &[0, 0, 0, 0, 9, 200],
+                join,
+                &[0, 0, 0, 0, 10, 0],
+            ],
+        ),
+        (
+            "transaction",
+            &[
+                &[2],
+                &[3, 2, 0, 0, 0, 0, 1],
+                &[0; 24],
+                &[0, 1, 1],
+                &[0, 0, 0, 4, 6],
+            ],
+        ),
+        (
+            "asked",
+            &[&[0], join, &[0, 3, 0, 4, 5], join, &[0, 0, 0, 0, 9, 255]],
+        ),
+    ];
+    let named = |(name, parts): (&str, &[&[u8]])| (name.to_owned(), parts.concat());
+    seeds.into_iter().map(named).collect()
 }

@@ -1,6 +1,8 @@
 //! The fuzz targets under proptest: the same checks, on random bytes and on the damage of valid things, in the usual test run.
 
-use ottla_fuzz_checks::{frames, log_dir, properties, record_batches, requests, seeds, segment};
+use ottla_fuzz_checks::{
+    frames, group_records, log_dir, properties, record_batches, requests, seeds, segment,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -71,5 +73,15 @@ proptest! {
     #[test]
     fn damaged_property_files(bytes in mutated("properties")) {
         properties::check(&bytes);
+    }
+
+    #[test]
+    fn group_partitions(bytes in vec(any::<u8>(), 0..300)) {
+        group_records::check(&bytes);
+    }
+
+    #[test]
+    fn damaged_group_partitions(bytes in mutated("group_records")) {
+        group_records::check(&bytes);
     }
 }
