@@ -15,6 +15,7 @@ from confluent_kafka import IsolationLevel, KafkaException, Producer, TopicParti
 
 import records
 from checks import crash, logdump
+from checks.group_offsets import Commits
 from clients import MAX_MESSAGE, TIMEOUT, confluent, kafka_python, kcat
 from jvm import Broker
 from server import Server
@@ -286,6 +287,7 @@ def run(report, binary, base):
 
 def _chain(report, broker, ottla):
     seen, acked = {}, {}
+    commits = Commits(["codec-none", "codec-gzip"])
 
     def start():
         broker.format()
@@ -304,17 +306,24 @@ def _chain(report, broker, ottla):
         return all(report.step(*one) for one in all_of_them)
 
     if not steps(("start Apache Kafka", start), ("  fill its directory", _fill, broker), ("  what Kafka serves", look),
+                 ("  groups commit", commits.commit, broker.bootstrap),
                  ("a directory that a JVM holds is refused", _refused, ottla.binary, broker),
                  ("  stop Kafka cleanly", broker.stop),
                  ("ottla log dump agrees with kafka-dump-log", logdump.agree, ottla.binary, broker.directory),
                  ("ottla on Kafka's directory", ottla.start)):
         return
     _read_by([confluent, kcat, kafka_python], report, "it", ottla.bootstrap, seen)
-    if not steps(("  it takes more", _more, report, ottla.bootstrap, seen), ("  stop with SIGTERM", ottla.stop),
+    if not steps(("  it takes more", _more, report, ottla.bootstrap, seen),
+                 ("  it knows what groups have committed", commits.verify, ottla.bootstrap),
+                 ("  groups commit", commits.commit, ottla.bootstrap), ("  stop with SIGTERM", ottla.stop),
+                 ("  kafka-dump-log --offsets-decoder", commits.dump, broker.directory),
                  ("Kafka on the directory after ottla", broker.start), ("  it serves all", _again, report, broker, seen),
+                 ("  it knows what groups have committed", commits.verify, broker.bootstrap),
+                 ("  groups commit", commits.commit, broker.bootstrap),
                  ("  load until SIGKILL", load), ("ottla on a killed Kafka's directory", ottla.start)):
         return
     _read_by([confluent, kcat], report, "it", ottla.bootstrap, seen)
     steps(("  acknowledged by Kafka before SIGKILL", crash.verify, report, ottla.bootstrap, acked),
+          ("  it knows what groups have committed", commits.verify, ottla.bootstrap),
           ("  it takes more", _more, report, ottla.bootstrap, seen), ("  stop with SIGTERM", ottla.stop),
           ("  ottla log dump of what both wrote", logdump.agree, ottla.binary, broker.directory))
