@@ -49,6 +49,9 @@ ROWS = [
         Target("cpu_s_gib", "kafka", at_most=1.0), Target("mb_s", "kafka", at_least=1.0), Target("peak_mib", "kafka", at_most=0.1))),
     Row("e2e", "end to end, 10,000 records/s of 1 KiB, linger 0", "e2e", ("kafka", "ottla"), linger="0s", warm_memory_mib=1024, targets=(
         Target("p99_ms", "kafka", at_most=0.4), Target("cpu_s_gib", "kafka", at_most=0.4), Target("peak_mib", "kafka", at_most=0.1))),
+    Row("rebalance", "200 groups of 5 members, all rebalancing at once, a commit by each member after each", "rebalance", ("kafka", "ottla"),
+        warm_memory_mib=0, targets=(Target("p99_ms", "kafka", at_most=1.0), Target("cpu_ms_rebalance", "kafka", at_most=0.5),
+                                    Target("peak_mib", "kafka", at_most=0.1))),
     Row("start", "start to the first acknowledged record, formatted, clean; idle memory after it", "start", ("kafka", "ottla"),
         warm_memory_mib=0, targets=(Target("start_ms", None, at_most=80), Target("idle_mib", "kafka", at_most=0.1))),
 ]
@@ -58,6 +61,8 @@ METRICS = {
     "produce": [("cpu_s_gib", "broker CPU s/GiB", 2), ("mb_s", "MB/s", 0), ("peak_mib", "peak MiB", 0), ("client_cpu_s_gib", "client CPU s/GiB", 2)],
     "e2e": [("p50_ms", "p50 ms", 2), ("p99_ms", "p99 ms", 2), ("p999_ms", "p99.9 ms", 2), ("cpu_s_gib", "broker CPU s/GiB", 1),
             ("peak_mib", "peak MiB", 0), ("client_cpu_s_gib", "client CPU s/GiB", 1), ("late_ms", "generator late ms", 1)],
+    "rebalance": [("rebalances_s", "rebalances/s", 0), ("p50_ms", "p50 ms", 1), ("p99_ms", "p99 ms", 1),
+                  ("cpu_ms_rebalance", "broker CPU ms/rebalance", 2), ("peak_mib", "peak MiB", 0), ("client_cpu_s", "client CPU s", 1)],
     "start": [("start_ms", "start to first ack ms", 1), ("listening_ms", "to listening ms", 1), ("idle_mib", "idle MiB", 1), ("idle_cpu_ms_s", "idle CPU ms/s", 1)],
 }
 METRICS["consume"] = METRICS["produce"]

@@ -119,6 +119,8 @@ def measured(row, broker, load, quick):
         filled.result()
         filled.end()
         flags += ["-bytes", size, "-warm", size // 2]
+    elif row.mode == "rebalance":
+        flags += ["-rounds", 5 if quick else 30]
     else:
         flags += ["-duration", "3s" if quick else "15s", "-warm-for", "2s" if quick else "10s"]
     generator = Load(load, row.mode, *flags, "-gate")
@@ -130,6 +132,8 @@ def measured(row, broker, load, quick):
         after = broker.usage()
     finally:
         generator.end()
+    if row.mode == "rebalance":
+        return result | {"cpu_ms_rebalance": (after.cpu - before.cpu) * 1e3 / result["rebalances"], "peak_mib": after.peak}
     gib = result["bytes"] / GIB
     return result | {
         "cpu_s_gib": (after.cpu - before.cpu) / gib,

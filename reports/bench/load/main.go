@@ -1,6 +1,6 @@
 // Command load is the native load generator of the benchmark: franz-go, idempotent, acks=all, one partition.
 //
-//	load produce|consume|e2e|start [flags] [-- command of the broker]
+//	load produce|consume|e2e|start|rebalance [flags] [-- command of the broker]
 //
 // It prints one JSON object with its result. With -gate it first prints READY when everything is connected and warm, and waits for a
 // line on its stdin, so that the caller can look at the broker's CPU time right before and right after the measured part.
@@ -25,6 +25,7 @@ type options struct {
 	bytes, warm                   int64
 	linger, duration, warmFor     time.Duration
 	rate                          int
+	groups, members, rounds       int
 	fetchPartition, fetchMax, min int
 	gate                          bool
 	command                       []string
@@ -32,15 +33,15 @@ type options struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("say what to do: produce, consume, e2e or start"))
+		fail(fmt.Errorf("say what to do: produce, consume, e2e, start or rebalance"))
 	}
 	o := parse(os.Args[1], os.Args[2:])
 	modes := map[string]func(options) (map[string]any, error){
-		"produce": produce, "consume": consume, "e2e": e2e, "start": start,
+		"produce": produce, "consume": consume, "e2e": e2e, "start": start, "rebalance": rebalance,
 	}
 	mode, ok := modes[os.Args[1]]
 	if !ok {
-		fail(fmt.Errorf("%q is none of produce, consume, e2e, start", os.Args[1]))
+		fail(fmt.Errorf("%q is none of produce, consume, e2e, start, rebalance", os.Args[1]))
 	}
 	result, err := mode(o)
 	if err != nil {
@@ -68,6 +69,9 @@ func parse(mode string, args []string) options {
 	f.DurationVar(&o.duration, "duration", 10*time.Second, "length of the measured part (e2e)")
 	f.DurationVar(&o.warmFor, "warm-for", 0, "length of the part before it (e2e)")
 	f.IntVar(&o.rate, "rate", 10_000, "records a second (e2e)")
+	f.IntVar(&o.groups, "groups", 200, "groups (rebalance)")
+	f.IntVar(&o.members, "members", 5, "members of each (rebalance)")
+	f.IntVar(&o.rounds, "rounds", 20, "how often each group rebalances in the measured part (rebalance)")
 	f.IntVar(&o.fetchPartition, "fetch-partition", 4<<20, "most bytes of a partition in one fetch")
 	f.IntVar(&o.fetchMax, "fetch-max", 32<<20, "most bytes of one fetch")
 	f.IntVar(&o.min, "fetch-min", 1, "least bytes of one fetch")
