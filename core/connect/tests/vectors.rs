@@ -65,3 +65,24 @@ fn what_kafka_takes_for_nothing_is_refused() {
         assert_eq!(ours(&message), "ERROR", "{message}");
     }
 }
+
+/// A small message must not become a large one by the defaults of its schema.
+#[test]
+fn defaults_do_not_multiply_a_message() {
+    let (long, nulls) = ("x".repeat(100_000), vec!["null"; 10_000].join(","));
+    let element = format!("{{\"type\":\"string\",\"optional\":true,\"default\":\"{long}\"}}");
+    let message =
+        format!("S {{\"schema\":{{\"type\":\"array\",\"items\":{element}}},\"payload\":[{nulls}]}}");
+    assert_eq!(ours(&message), "ERROR");
+}
+
+#[test]
+fn a_key_that_comes_again_has_the_last_value() {
+    let map = r#"{"type":"map","keys":{"type":"int32"},"values":{"type":"string"}}"#;
+    let message = format!("S {{\"schema\":{map},\"payload\":[[1,\"a\"],[2,\"b\"],[1,\"c\"]]}}");
+    assert!(
+        ours(&message).starts_with("\"{1=c, 2=b}\"\t"),
+        "{}",
+        ours(&message)
+    );
+}

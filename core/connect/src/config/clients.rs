@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use ottla_client::consumer::OffsetReset;
+use ottla_client::group::GroupConfig;
 use ottla_client::producer::Acks;
-use ottla_client::{ClientConfig, ConsumerConfig, IsolationLevel, ProducerConfig};
+use ottla_client::{ClientConfig, IsolationLevel, ProducerConfig};
 use ottla_wire::records::Codec;
 
 use super::{Props, with_prefix};
@@ -161,14 +162,18 @@ fn codec(text: &str) -> Option<Codec> {
     })
 }
 
-/// The consumer of a sink task: it begins at the beginning, and its position is committed by the worker alone.
+/// The consumer of a sink task: a member of the group `connect-<name>` that begins at the beginning, and whose position the worker
+/// alone commits.
 pub fn consumer(
     worker: &Props,
     connector: &Props,
     servers: &str,
+    name: &str,
     id: &str,
-) -> Result<ConsumerConfig, Vec<String>> {
-    let mut config = ConsumerConfig::new(servers);
+) -> Result<GroupConfig, Vec<String>> {
+    let mut group = GroupConfig::new(servers, format!("connect-{name}"));
+    group.auto_commit = false;
+    let config = &mut group.consumer;
     config.client.client_id = format!("connector-consumer-{id}");
     config.auto_offset_reset = OffsetReset::Earliest;
     let mut keys = Keys::new(worker, connector, "consumer");
@@ -202,7 +207,17 @@ pub fn consumer(
     );
     keys.take("max.poll.records", &mut config.max_poll_records, number);
     keys.take("check.crcs", &mut config.check_crcs, switch);
-    keys.finish("consumer", config)
+    keys.take("group.id", &mut group.group_id, |text| Some(text.to_owned()));
+    keys.take("group.instance.id", &mut group.group_instance_id, |text| {
+        Some(Some(text.to_owned()))
+    });
+    keys.take("session.timeout.ms", &mut group.session_timeout, millis);
+    keys.take("heartbeat.interval.ms", &mut group.heartbeat_interval, millis);
+    keys.take("max.poll.interval.ms", &mut group.max_poll_interval, millis);
+    keys.take("client.rack", &mut group.rack, |text| Some(Some(text.to_owned())));
+    // The worker commits what the task says is safe, whatever this says; so does Kafka's.
+    keys.left.remove("enable.auto.commit");
+    keys.finish("consumer", group)
 }
 
 #[cfg(test)]
@@ -240,9 +255,15 @@ mod tests {
             &worker,
             &props(&[("consumer.override.max.poll.records", "3")]),
             "a:1",
+            "f",
             "f-0",
         )
         .unwrap();
+        assert_eq!(
+            (config.group_id.as_str(), config.auto_commit),
+            ("connect-f", false)
+        );
+        let config = config.consumer;
         assert_eq!(
             (config.max_poll_records, config.auto_offset_reset),
             (3, OffsetReset::Earliest)
@@ -253,8 +274,14 @@ mod tests {
     fn what_can_not_be_done_is_refused() {
         let errors = producer(&props(&[("producer.acks", "2")]), &Props::new(), "a:1", "x").unwrap_err();
         assert_eq!(errors, ["Invalid value 2 for configuration acks"]);
-        let errors =
-            consumer(&props(&[("security.protocol", "SSL")]), &Props::new(), "a:1", "x").unwrap_err();
+        let errors = consumer(
+            &props(&[("security.protocol", "SSL")]),
+            &Props::new(),
+            "a:1",
+            "x",
+            "x-0",
+        )
+        .unwrap_err();
         assert!(errors[0].contains("PLAINTEXT"), "{errors:?}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::json_read::{read_value, scale_of};
+use super::json_read::{Reading, read_value, scale_of};
 use super::json_schema::{read_schema, write_schema};
 use super::{Converter, base64};
 use crate::config::{Check, ConfigDef, Default, Importance, Key, Props, Type};
@@ -89,7 +89,7 @@ impl JsonConverter {
             text => {
                 let json = parse(text.as_bytes()).map_err(|e| format!("schema.content: {e}"))?;
                 Some(
-                    read_schema(&json, config.is("replace.null.with.default"))
+                    read_schema(&json, &Reading::new(config.is("replace.null.with.default")))
                         .map_err(|e| format!("schema.content: {e}"))?,
                 )
             }
@@ -234,7 +234,7 @@ impl JsonConverter {
 
     /// The value of JSON.
     pub fn read(&self, schema: Option<&Arc<Schema>>, json: &Json) -> Result<Value, DataError> {
-        read_value(schema, json, self.replace_null)
+        read_value(schema, json, &Reading::new(self.replace_null))
     }
 }
 
@@ -290,7 +290,7 @@ impl Converter for JsonConverter {
                 ));
             }
         };
-        let schema = read_schema(schema, self.replace_null)?;
+        let schema = read_schema(schema, &Reading::new(self.replace_null))?;
         let value = self.read(schema.as_ref(), payload)?;
         Ok(SchemaAndValue { schema, value })
     }

@@ -1,11 +1,40 @@
 //! Values from JSON, by a schema or by what they look like.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::base64;
 use crate::data::{DATE, DAY, DECIMAL, DataError, Decimal, Kind, Schema, Struct, TIMESTAMP, Value};
 use crate::json::Json;
+
+/// How many bytes the defaults may add that stand for nulls: a schema with a long default and a list of nulls would make gigabytes of
+/// a small message.
+const MOST_DEFAULTS: usize = 64 << 20;
+
+/// One message on its way from JSON.
+pub(super) struct Reading {
+    /// Whether a null that has a default becomes that.
+    replace_null: bool,
+    left: Cell<usize>,
+}
+
+impl Reading {
+    pub(super) fn new(replace_null: bool) -> Self {
+        Reading {
+            replace_null,
+            left: Cell::new(MOST_DEFAULTS),
+        }
+    }
+
+    fn default(&self, value: &Value) -> Result<Value, DataError> {
+        let left = self.left.get().checked_sub(value.weight());
+        let left =
+            left.ok_or_else(|| DataError("the defaults of its schema make the message too large".into()))?;
+        self.left.set(left);
+        Ok(value.clone())
+    }
+}
 
 /// The scale of a decimal's schema.
 pub(super) fn scale_of(schema: &Schema) -> Result<i32, DataError> {
@@ -21,14 +50,14 @@ pub(super) fn scale_of(schema: &Schema) -> Result<i32, DataError> {
 pub(super) fn read_value(
     schema: Option<&Arc<Schema>>,
     json: &Json,
-    replace_null: bool,
+    reading: &Reading,
 ) -> Result<Value, DataError> {
     let Some(schema) = schema else {
         return infer(json);
     };
     if *json == Json::Null {
         return match &schema.default {
-            Some(default) if replace_null => Ok(default.clone()),
+            Some(default) if reading.replace_null => reading.default(default),
             _ if schema.optional => Ok(Value::Null),
             _ => Err(DataError(format!(
                 "Invalid null value for required {} field",
@@ -39,10 +68,10 @@ pub(super) fn read_value(
     if let Some(logical) = schema.logical() {
         return read_logical(logical, schema, json);
     }
-    read_plain(schema, json, replace_null)
+    read_plain(schema, json, reading)
 }
 
-fn read_plain(schema: &Arc<Schema>, json: &Json, replace_null: bool) -> Result<Value, DataError> {
+fn read_plain(schema: &Arc<Schema>, json: &Json, reading: &Reading) -> Result<Value, DataError> {
     let wrong = || {
         let (kind, found) = (schema.kind.name(), json.kind());
         DataError(format!("a {kind} can't be a JSON {found} ({})", shortened(json)))
@@ -66,14 +95,12 @@ fn read_plain(schema: &Arc<Schema>, json: &Json, replace_null: bool) -> Result<V
         }
         Kind::Array(element) => match json {
             Json::Array(items) => {
-                let items = items
-                    .iter()
-                    .map(|item| read_value(Some(element), item, replace_null));
+                let items = items.iter().map(|item| read_value(Some(element), item, reading));
                 Ok(Value::Array(items.collect::<Result<_, _>>()?))
             }
             _ => Err(wrong()),
         },
-        Kind::Map(key, value) => read_map(key, value, json, replace_null),
+        Kind::Map(key, value) => read_map(key, value, json, reading),
         Kind::Struct(fields) => {
             if !matches!(json, Json::Object(_)) {
                 let found = json.kind();
@@ -84,7 +111,7 @@ fn read_plain(schema: &Arc<Schema>, json: &Json, replace_null: bool) -> Result<V
             let members = by_name(json);
             let values = fields.iter().map(|field| {
                 let found = members.get(field.name.as_str()).copied().unwrap_or(&Json::Null);
-                let value = read_value(Some(&field.schema), found, replace_null);
+                let value = read_value(Some(&field.schema), found, reading);
                 value.map_err(|e| DataError(format!("field {}: {e}", field.name)))
             });
             let values = values.collect::<Result<_, _>>()?;
@@ -108,7 +135,7 @@ fn read_map(
     key: &Arc<Schema>,
     value: &Arc<Schema>,
     json: &Json,
-    replace_null: bool,
+    reading: &Reading,
 ) -> Result<Value, DataError> {
     let mut entries = Vec::new();
     if key.kind == Kind::String {
@@ -121,7 +148,7 @@ fn read_map(
         for (name, member) in members {
             entries.push((
                 Value::String(name.clone()),
-                read_value(Some(value), member, replace_null)?,
+                read_value(Some(value), member, reading)?,
             ));
         }
     } else {
@@ -131,6 +158,8 @@ fn read_map(
                 "Maps with non-string fields should be encoded as JSON array of tuples, but found {found}"
             )));
         };
+        // Of a key that comes again the last value counts.
+        let mut places = BTreeMap::new();
         for pair in pairs {
             let Json::Array(pair) = pair else {
                 return Err(DataError(format!(
@@ -144,10 +173,19 @@ fn read_map(
                     pair.len()
                 )));
             };
-            entries.push((
-                read_value(Some(key), k, replace_null)?,
-                read_value(Some(value), v, replace_null)?,
-            ));
+            let entry = (
+                read_value(Some(key), k, reading)?,
+                read_value(Some(value), v, reading)?,
+            );
+            match places.insert(k.to_string(), entries.len()) {
+                Some(at) => {
+                    places.insert(k.to_string(), at);
+                    if let Some(before) = entries.get_mut(at) {
+                        *before = entry;
+                    }
+                }
+                None => entries.push(entry),
+            }
         }
     }
     Ok(Value::Map(entries))

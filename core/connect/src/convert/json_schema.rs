@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::json_read::read_value;
+use super::json_read::{Reading, read_value};
 use crate::data::{DataError, Field, Kind, Schema, Value};
 use crate::json::Json;
 
@@ -60,7 +60,7 @@ pub(super) fn write_schema(schema: &Schema, write_value: WriteValue<'_>) -> Resu
 }
 
 /// The schema of JSON; `None` for null.
-pub(super) fn read_schema(json: &Json, replace_null: bool) -> Result<Option<Arc<Schema>>, DataError> {
+pub(super) fn read_schema(json: &Json, reading: &Reading) -> Result<Option<Arc<Schema>>, DataError> {
     if *json == Json::Null {
         return Ok(None);
     }
@@ -73,13 +73,12 @@ pub(super) fn read_schema(json: &Json, replace_null: bool) -> Result<Option<Arc<
         let part = json
             .get(name)
             .ok_or_else(|| DataError(format!("a {kind} schema must contain '{name}'")))?;
-        read_schema(part, replace_null)?
-            .ok_or_else(|| DataError(format!("'{name}' of a {kind} schema is null")))
+        read_schema(part, reading)?.ok_or_else(|| DataError(format!("'{name}' of a {kind} schema is null")))
     };
     let kind = match kind {
         "array" => Kind::Array(part("items")?),
         "map" => Kind::Map(part("keys")?, part("values")?),
-        "struct" => Kind::Struct(read_fields(json, replace_null)?),
+        "struct" => Kind::Struct(read_fields(json, reading)?),
         name => Kind::primitive(name).ok_or_else(|| DataError(format!("Unknown schema type: {name}")))?,
     };
     let mut schema = Schema::new(kind);
@@ -109,7 +108,7 @@ pub(super) fn read_schema(json: &Json, replace_null: bool) -> Result<Option<Arc<
         Some(_) => return Err(fail("Invalid schema parameters: expected an object")),
     };
     if let Some(default) = json.get("default") {
-        let value = read_value(Some(&Arc::new(schema.clone())), default, replace_null)?;
+        let value = read_value(Some(&Arc::new(schema.clone())), default, reading)?;
         schema.default = Some(value).filter(|value| !value.is_null());
     }
     Ok(Some(Arc::new(schema)))
@@ -123,7 +122,7 @@ fn text_of(json: &Json, name: &str) -> Result<Option<String>, DataError> {
     }
 }
 
-fn read_fields(json: &Json, replace_null: bool) -> Result<Vec<Field>, DataError> {
+fn read_fields(json: &Json, reading: &Reading) -> Result<Vec<Field>, DataError> {
     let Some(Json::Array(list)) = json.get("fields") else {
         return Err(DataError(
             "Struct schema's \"fields\" argument is not an array.".into(),
@@ -136,7 +135,7 @@ fn read_fields(json: &Json, replace_null: bool) -> Result<Vec<Field>, DataError>
             .get("field")
             .and_then(Json::as_text)
             .ok_or_else(|| DataError("Struct schema's field name not specified properly".into()))?;
-        let schema = read_schema(item, replace_null)?
+        let schema = read_schema(item, reading)?
             .ok_or_else(|| DataError(format!("the schema of field {name} is null")))?;
         if !names.insert(name) {
             return Err(DataError(format!(

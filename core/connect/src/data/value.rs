@@ -66,6 +66,18 @@ impl Value {
         }
     }
 
+    /// About how many bytes of memory it takes.
+    pub(crate) fn weight(&self) -> usize {
+        let parts = match self {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(Value::weight).sum(),
+            Value::Map(entries) => entries.iter().map(|(k, v)| k.weight() + v.weight()).sum(),
+            Value::Struct(found) => found.values.iter().map(Value::weight).sum(),
+            _ => 0,
+        };
+        size_of::<Value>() + parts
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         *self == Value::Null

@@ -156,9 +156,9 @@ impl Worker {
             }
             Task::Sink(task) => {
                 let topics = sink_topics(own)?;
-                let settings = clients::consumer(worker, own, servers, &client).map_err(|e| e.join("; "))?;
-                let reader =
-                    reader::Reader::new(env, settings, &config.name, topics).map_err(|e| e.to_string())?;
+                let settings = clients::consumer(worker, own, servers, &config.name, &client)
+                    .map_err(|e| e.join("; "))?;
+                let reader = reader::Reader::new(env, settings, topics).map_err(|e| e.to_string())?;
                 let life = sink::SinkLife::new(
                     env.clone(),
                     self.config.clone(),

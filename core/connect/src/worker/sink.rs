@@ -51,7 +51,7 @@ impl SinkLife {
         config: WorkerConfig,
         control: Arc<Control>,
         converters: Converters,
-        reader: Reader,
+        mut reader: Reader,
         task: Box<dyn SinkTask>,
     ) -> Self {
         let state = State {
@@ -64,12 +64,14 @@ impl SinkLife {
             committed: Offsets::new(),
             failed: None,
         };
+        let state = Arc::new(Mutex::new(state));
+        reader.tell(Arc::new(StateListener(state.clone())));
         SinkLife {
             env,
             config,
             control,
             reader,
-            state: Arc::new(Mutex::new(state)),
+            state,
         }
     }
 
@@ -90,7 +92,9 @@ impl SinkLife {
             }
         };
         // A task that has failed may still bring what it took where it belongs; what it can't is not committed.
-        self.reader.close(&StateListener(self.state.clone())).await;
+        if let Err(error) = self.reader.close().await {
+            tracing::warn!(task = %id, %error, "the task could not leave its group");
+        }
         let mut state = self.state.lock().await;
         state.task.stop().await;
         control.tell(match result {
@@ -104,7 +108,7 @@ impl SinkLife {
 
     async fn live(&mut self) -> Result<()> {
         let mut next_commit = self.next_commit();
-        let mut held = false;
+        let (mut held, mut told) = (false, None);
         loop {
             let target = self.control.target();
             if target == Target::Stopped {
@@ -130,8 +134,13 @@ impl SinkLife {
                 (false, None) => patience,
             };
             let control = self.control.clone();
-            let listener = StateListener(self.state.clone());
-            let polled = unless(control.leaves(target), self.reader.poll(&listener, patience)).await;
+            let polled = unless(control.leaves(target), self.reader.poll(patience)).await;
+            // Told once for each kind of trouble, not with each attempt.
+            let trouble = self.reader.trouble().map(|error| error.to_string());
+            if let Some(error) = trouble.as_ref().filter(|_| trouble != told) {
+                tracing::warn!(task = %self.control.id(), error, "records can't be read now; trying again");
+            }
+            told = trouble;
             self.take(polled, target).await?;
             self.act_on_context().await?;
             let mut state = self.state.lock().await;
