@@ -5,6 +5,7 @@
 //! The input's format is ours ([`input::Input`]), so that a corpus outlives an upgrade of anything.
 
 pub mod batches;
+pub mod connect;
 pub mod env;
 pub mod frames;
 pub mod group_records;
@@ -20,12 +21,13 @@ pub mod segment;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     ("log_recovery", log_recovery),
     ("requests", requests::check),
     ("record_batches", record_batches::check),
     ("frames", frames::check),
     ("properties", properties::check),
+    ("connect", connect::check),
     ("group_records", group_records::check),
 ];
 

@@ -20,6 +20,7 @@ pub fn of(target: &str) -> Vec<Named> {
         "record_batches" => record_batches(),
         "frames" => frames(),
         "properties" => properties(),
+        "connect" => connect(),
         "group_records" => group_records(),
         _ => Vec::new(),
     }
@@ -297,4 +298,41 @@ fn group_records() -> Vec<Named> {
     ];
     let named = |(name, parts): (&str, &[&[u8]])| (name.to_owned(), parts.concat());
     seeds.into_iter().map(named).collect()
+}
+
+/// An offset file, messages of each kind of schema, connectors.
+fn connect() -> Vec<Named> {
+    let key = br#"["source",{"filename":"test.txt"}]"#.to_vec();
+    let entries = vec![
+        (key, Some(b"{\"position\":8}".to_vec())),
+        (b"other".to_vec(), None),
+    ];
+    let mut offsets = vec![0];
+    offsets.extend(ottla_connect::offsets::java::write(&entries));
+    let messages = [
+        r#"{"schema":{"type":"string","optional":false},"payload":"foo"}"#,
+        r#"{"schema":{"type":"struct","fields":[{"type":"int32","default":7,"field":"a"},{"type":"double","optional":true,"field":"b"}]},"payload":{"a":null,"b":1.5}}"#,
+        r#"{"schema":{"type":"map","keys":{"type":"int8"},"values":{"type":"bytes"}},"payload":[[1,"AJw="]]}"#,
+        r#"{"schema":{"type":"bytes","name":"org.apache.kafka.connect.data.Decimal","parameters":{"scale":"2"}},"payload":"AJw="}"#,
+        r#"{"schema":{"type":"array","items":{"type":"int32","name":"org.apache.kafka.connect.data.Date"}},"payload":[1,-1]}"#,
+    ];
+    let mut seeds = vec![("offsets".to_owned(), offsets)];
+    for (number, text) in messages.iter().enumerate() {
+        for kind in [1u8, 2] {
+            seeds.push((
+                format!("message-{number}-{kind}"),
+                [&[kind], text.as_bytes()].concat(),
+            ));
+        }
+    }
+    for (number, text) in [
+        "name=a\nfile : b\\\n c",
+        r#"{"name":"a","config":{"file":"b"},"initial_state":"paused"}"#,
+    ]
+    .iter()
+    .enumerate()
+    {
+        seeds.push((format!("connector-{number}"), [&[3], text.as_bytes()].concat()));
+    }
+    seeds
 }

@@ -46,6 +46,11 @@ fn run(target: &str) {
 }
 
 #[test]
+fn connect() {
+    run("connect");
+}
+
+#[test]
 fn log_recovery() {
     run("log_recovery");
 }

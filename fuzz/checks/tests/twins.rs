@@ -1,7 +1,7 @@
 //! The fuzz targets under proptest: the same checks, on random bytes and on the damage of valid things, in the usual test run.
 
 use ottla_fuzz_checks::{
-    frames, group_records, log_dir, properties, record_batches, requests, seeds, segment,
+    connect, frames, group_records, log_dir, properties, record_batches, requests, seeds, segment,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -24,6 +24,11 @@ fn mutated(target: &'static str) -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn damaged_connect(bytes in mutated("connect")) {
+        connect::check(&bytes);
+    }
 
     #[test]
     fn segments(bytes in vec(any::<u8>(), 0..400)) {
