@@ -62,4 +62,5 @@ class Commits:
         assert not told, f"{told[:3]}: {text[-400:]}"
         for group, topic in self.committed:
             assert f'"group":"{group}"' in text and f'"topic":"{topic}"' in text, f"{group}, {topic} is not in {len(files)} files"
-        return f"{text.count('offset_commit')} commits in {len(files)} files"
+        count = text.count('"topic":')
+        return f"{count} records of offsets in {len(files)} files"
