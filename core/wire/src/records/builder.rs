@@ -7,7 +7,7 @@ use super::header::{
     Attributes, BatchHeader, HEADER_SIZE, LOG_OVERHEAD, MAGIC_V2, NO_LEADER_EPOCH, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, field,
 };
-use super::record::Header;
+use super::record::{Header, RecordRef};
 use super::varint;
 use std::fmt;
 
@@ -110,6 +110,7 @@ pub struct BatchBuilder {
     base_timestamp: i64,
     max_timestamp: i64,
     last_offset_delta: i32,
+    delete_horizon: bool,
 }
 
 impl Default for BatchBuilder {
@@ -134,6 +135,17 @@ impl BatchBuilder {
             base_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
             last_offset_delta: -1,
+            delete_horizon: false,
+        }
+    }
+
+    /// An empty builder of what the cleaner leaves of a batch. A delete horizon takes the base timestamp's place, and
+    /// every record's delta counts from it (KIP-534).
+    pub fn cleaned(delete_horizon: Option<i64>) -> Self {
+        BatchBuilder {
+            base_timestamp: delete_horizon.unwrap_or(NO_TIMESTAMP),
+            delete_horizon: delete_horizon.is_some(),
+            ..Self::new()
         }
     }
 
@@ -160,18 +172,13 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[Header<'_>],
     ) -> usize {
-        let delta = if self.count == 0 {
+        let delta = if self.count == 0 && !self.delete_horizon {
             0
         } else {
             timestamp.wrapping_sub(self.base_timestamp)
         };
-        let body = size_of_body(
-            delta,
-            self.last_offset_delta.saturating_add(1),
-            key,
-            value,
-            headers,
-        );
+        let offset_delta = self.last_offset_delta.saturating_add(1);
+        let body = size_of_body(delta, offset_delta, key, value, size_of_headers(headers));
         varint::size(body as i64) + body
     }
 
@@ -199,10 +206,43 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: &[Header<'_>],
     ) -> Result<(), BuildError> {
+        let size = size_of_headers(headers);
+        self.put(offset_delta, timestamp, [key, value], size, |out| {
+            for header in headers {
+                write_bytes(out, Some(header.key));
+                write_bytes(out, header.value);
+            }
+        })
+    }
+
+    /// Appends a record of another batch as it is, at its offset delta there. `timestamp` is its full timestamp.
+    pub fn keep(&mut self, record: &RecordRef<'_>, timestamp: i64) -> Result<(), BuildError> {
+        let headers = record.header_bytes();
+        let size = (record.header_count(), headers.len());
+        self.put(
+            record.offset_delta,
+            timestamp,
+            [record.key, record.value],
+            size,
+            |out| {
+                out.extend_from_slice(headers);
+            },
+        )
+    }
+
+    /// Appends a record whose headers, of which `headers` says number and size, `write` puts behind the rest.
+    fn put(
+        &mut self,
+        offset_delta: i32,
+        timestamp: i64,
+        [key, value]: [Option<&[u8]>; 2],
+        headers: (usize, usize),
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), BuildError> {
         if offset_delta <= self.last_offset_delta {
             return Err(BuildError::OffsetDelta { delta: offset_delta });
         }
-        let base_timestamp = if self.count == 0 {
+        let base_timestamp = if self.count == 0 && !self.delete_horizon {
             timestamp
         } else {
             self.base_timestamp
@@ -221,11 +261,8 @@ impl BatchBuilder {
         varint::write_i32(out, offset_delta);
         write_bytes(out, key);
         write_bytes(out, value);
-        varint::write_i32(out, headers.len() as i32);
-        for header in headers {
-            write_bytes(out, Some(header.key));
-            write_bytes(out, header.value);
-        }
+        varint::write_i32(out, headers.0 as i32);
+        write(out);
         self.base_timestamp = base_timestamp;
         self.max_timestamp = self.max_timestamp.max(timestamp);
         self.last_offset_delta = offset_delta;
@@ -244,6 +281,7 @@ impl BatchBuilder {
             base_timestamp,
             max_timestamp,
             last_offset_delta,
+            delete_horizon,
         } = self;
         if options.codec != Codec::None {
             let mut packed = Vec::with_capacity(HEADER_SIZE + bytes.len() / 2);
@@ -258,18 +296,22 @@ impl BatchBuilder {
             Some(_) => TimestampType::LogAppendTime,
             None => TimestampType::CreateTime,
         };
+        let mut attributes = Attributes::new(
+            options.codec,
+            timestamp_type,
+            options.transactional,
+            options.control,
+        );
+        if delete_horizon {
+            attributes = attributes.with_delete_horizon();
+        }
         let mut header = BatchHeader {
             base_offset: options.base_offset,
             batch_length: i32::try_from(bytes.len() - LOG_OVERHEAD).map_err(|_| BuildError::TooLarge)?,
             partition_leader_epoch: options.leader_epoch,
             magic: MAGIC_V2,
             crc: 0,
-            attributes: Attributes::new(
-                options.codec,
-                timestamp_type,
-                options.transactional,
-                options.control,
-            ),
+            attributes,
             last_offset_delta: options.last_offset_delta.unwrap_or(last_offset_delta),
             base_timestamp,
             max_timestamp: options.log_append_time.unwrap_or(max_timestamp),
@@ -289,22 +331,24 @@ fn size_of_bytes(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint::size(bytes.len() as i64) + bytes.len())
 }
 
+/// Their number, and the bytes they take.
+fn size_of_headers(headers: &[Header<'_>]) -> (usize, usize) {
+    let size = |h: &Header<'_>| size_of_bytes(Some(h.key)) + size_of_bytes(h.value);
+    (headers.len(), headers.iter().map(size).sum())
+}
+
 fn size_of_body(
     timestamp_delta: i64,
     offset_delta: i32,
     key: Option<&[u8]>,
     value: Option<&[u8]>,
-    headers: &[Header<'_>],
+    (header_count, headers_size): (usize, usize),
 ) -> usize {
-    let headers_size: usize = headers
-        .iter()
-        .map(|h| size_of_bytes(Some(h.key)) + size_of_bytes(h.value))
-        .sum();
     1 + varint::size(timestamp_delta)
         + varint::size(i64::from(offset_delta))
         + size_of_bytes(key)
         + size_of_bytes(value)
-        + varint::size(headers.len() as i64)
+        + varint::size(header_count as i64)
         + headers_size
 }
 

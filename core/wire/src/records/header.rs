@@ -116,6 +116,18 @@ impl Attributes {
         self.0 & Self::DELETE_HORIZON != 0
     }
 
+    /// The same bits, saying that the base timestamp holds a delete horizon.
+    #[must_use]
+    pub fn with_delete_horizon(self) -> Self {
+        Attributes(self.0 | Self::DELETE_HORIZON)
+    }
+
+    /// The bits of a batch that lost its records: without codec and delete horizon, which say something of records only.
+    #[must_use]
+    pub fn without_records(self) -> Self {
+        Attributes(self.0 & !(Self::CODEC | Self::DELETE_HORIZON))
+    }
+
     /// The same bits with another timestamp type.
     #[must_use]
     pub fn with_timestamp_type(self, timestamp_type: TimestampType) -> Self {
@@ -204,6 +216,20 @@ impl BatchHeader {
         put(&mut h, field::BASE_SEQUENCE, self.base_sequence.to_be_bytes());
         put(&mut h, field::RECORD_COUNT, self.record_count.to_be_bytes());
         h
+    }
+
+    /// What the cleaner leaves of a batch that lost all records but is still needed for its last offset, or for its
+    /// producer's last sequence: a batch that is a header only (`DefaultRecordBatch.writeEmptyHeader`).
+    pub fn emptied(&self) -> [u8; HEADER_SIZE] {
+        let mut header = BatchHeader {
+            batch_length: (HEADER_SIZE - LOG_OVERHEAD) as i32,
+            attributes: self.attributes.without_records(),
+            base_timestamp: NO_TIMESTAMP,
+            record_count: 0,
+            ..*self
+        };
+        header.crc = crc32c::crc32c(&header.to_bytes()[field::ATTRIBUTES..]);
+        header.to_bytes()
     }
 
     /// Offset of the last record the batch was written with.

@@ -72,6 +72,11 @@ impl<'a> RecordRef<'a> {
         self.header_count as usize
     }
 
+    /// The headers' bytes, of which nothing but their number was looked at.
+    pub(crate) fn header_bytes(&self) -> &'a [u8] {
+        self.header_bytes
+    }
+
     /// The headers, read as they are asked for.
     pub fn headers(&self) -> Headers<'a> {
         Headers {

@@ -1,6 +1,8 @@
 //! Properties of batches that need builder, reader and validation together. The golden bytes that Java
 //! wrote are in `tests/records_golden.rs`.
 
+mod cleaned;
+
 use super::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
