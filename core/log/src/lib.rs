@@ -4,6 +4,7 @@
 //! - [`mod@format`]: the bytes of Kafka's index, transaction index and producer snapshot files, and their names.
 //! - [`epochs`], [`producers`], [`segments`]: the three tables a log consists of.
 //! - [`Log`]: the machine over them: appends, high watermark, retention, truncation.
+//! - [`clean`]: compaction, from what is due for it to the bytes of a cleaned segment.
 //! - [`recovery`]: from a segment's bytes to what is kept, what is rebuilt, and where it is cut.
 //! - [`repair`]: what is sound of a log that recovery refuses, and the steps that leave only that.
 //!
@@ -11,6 +12,7 @@
 
 mod append;
 mod batch;
+pub mod clean;
 mod config;
 pub mod epochs;
 pub mod format;

@@ -245,6 +245,24 @@ impl Segments {
         self.list.push(segment);
     }
 
+    /// Where `sources` lie one behind the other, if they are there, unchanged and closed.
+    pub(crate) fn find_run(&self, sources: &[SegmentState]) -> Option<std::ops::Range<usize>> {
+        let first = sources.first()?;
+        let at = self.list.partition_point(|s| s.base < first.base);
+        let end = at.saturating_add(sources.len());
+        (end < self.list.len() && self.list.get(at..end) == Some(sources)).then_some(at..end)
+    }
+
+    /// Puts `cleaned` in the place of `sources`, if they are there, unchanged and closed, and it begins where they do.
+    pub(crate) fn swap(&mut self, sources: &[SegmentState], cleaned: SegmentState) -> bool {
+        let fits = sources.first().is_some_and(|s| s.base == cleaned.base);
+        let run = self.find_run(sources).filter(|_| fits);
+        if let Some(run) = run.clone() {
+            self.list.splice(run, [cleaned]);
+        }
+        run.is_some()
+    }
+
     /// Takes the first `count` out.
     pub(crate) fn remove_oldest(&mut self, count: usize) -> impl Iterator<Item = SegmentState> + '_ {
         let count = count.min(self.list.len());

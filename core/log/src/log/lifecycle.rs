@@ -340,6 +340,18 @@ impl Log {
         Ok(())
     }
 
+    /// Whether [`Log::swap_cleaned`] would find these segments.
+    pub fn holds_segments(&self, sources: &[SegmentState]) -> bool {
+        self.segments.find_run(sources).is_some()
+    }
+
+    /// Puts a cleaned segment in the place of those it was made from. False, and nothing changes, if they are not what they were
+    /// when the round read them: retention, a truncation or a reset came first, and the cleaned segment is to be thrown away.
+    #[must_use]
+    pub fn swap_cleaned(&mut self, sources: &[SegmentState], cleaned: SegmentState) -> bool {
+        self.segments.swap(sources, cleaned)
+    }
+
     /// Forgets producers that have been idle for `producer.id.expiration.ms`.
     pub fn expire_producers(&mut self, cfg: &LogConfig, now: Time) {
         self.producers.expire(now, cfg.producer_expiration_ms);
