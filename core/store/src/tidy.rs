@@ -67,7 +67,10 @@ async fn finish_swaps(
             .extract_if(.., |base| replaced(*base))
             .map(|base| (base, FileKind::Log));
         let gone_too = others
-            .extract_if(.., |n| replaced(n.offset))
+            .extract_if(.., |n| {
+                // A snapshot stands for what lies below its offset, which the new segment has not changed.
+                replaced(n.offset) && (n.kind != FileKind::Snapshot || n.offset != name.offset)
+            })
             .map(|n| (n.offset, n.kind));
         // An index of the new segment may have its name already, if its log is all that is left to rename; it is made anew.
         home.remove_all(gone.chain(gone_too)).await?;
