@@ -204,7 +204,7 @@ impl LogWriter {
 
     /// Puts a segment's files aside. The folder is synced each time, so that a loss of power can't bring back a segment without the
     /// ones before it.
-    async fn delete_segment(&mut self, base: Offset, now: Time) -> Result<(), StorageError> {
+    pub(crate) async fn delete_segment(&mut self, base: Offset, now: Time) -> Result<(), StorageError> {
         self.shared.view().segments.retain(|s| s.base != base);
         if self.last_snapshot == base {
             self.last_snapshot = -1;

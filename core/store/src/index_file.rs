@@ -191,6 +191,14 @@ impl<const N: usize> IndexFile<N> {
         Ok(buf.first_chunk::<N>().copied())
     }
 
+    /// Opens the file, if there is one.
+    pub(crate) async fn open(&self, disk: &dyn Disk, path: impl Fn() -> PathBuf) -> io::Result<()> {
+        if lock(&self.entries).written > 0 {
+            self.handle.get(disk, &path, OpenOptions::Write).await?;
+        }
+        Ok(())
+    }
+
     /// All entries, one behind the other.
     pub(crate) async fn all(&self, disk: &dyn Disk, path: impl Fn() -> PathBuf) -> io::Result<BytesMut> {
         let (written, pending) = {

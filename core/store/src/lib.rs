@@ -3,10 +3,12 @@
 //!
 //! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `tidy`, `load`: from a folder to a log.
 //! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `renew`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
+//! - [`Cleaning`] (`clean`): a round of the log cleaner, beside the writer; `swap` puts what comes out in its place.
 //! - [`check`], [`repair`]: a log directory that was refused, while no node uses it.
 //! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
 
 mod checkpoint;
+mod clean;
 mod closing;
 mod effects;
 mod epoch_file;
@@ -29,6 +31,7 @@ mod replay;
 mod scan;
 mod segment;
 mod shared;
+mod swap;
 #[cfg(test)]
 mod tests;
 mod tidy;
@@ -36,6 +39,7 @@ mod times;
 mod upkeep;
 mod writer;
 
+pub use clean::{CleanTerms, CleanedGroup, Cleaning, CleaningError};
 pub use errors::{
     AppendError, CreateError, FormatError, LoadError, OpenError, ReadError, StorageError, StoreError,
 };

@@ -151,6 +151,17 @@ impl Segment {
             .await
     }
 
+    /// Opens the files where `path` says they are now; who has this segment needs their names no more.
+    pub(crate) async fn open_at(&self, path: impl Fn(FileKind) -> PathBuf) -> io::Result<()> {
+        let disk = self.home.disk();
+        self.log
+            .get(disk, || path(FileKind::Log), OpenOptions::Write)
+            .await?;
+        self.index.open(disk, || path(FileKind::Index)).await?;
+        self.time_index.open(disk, || path(FileKind::TimeIndex)).await?;
+        self.txn_index.open(disk, || path(FileKind::TxnIndex)).await
+    }
+
     /// Says that there are bytes which no sync has seen: before a write, which may fail half-way, and after it, because a sync that ran
     /// meanwhile need not have seen its bytes.
     pub(crate) fn touched(&self) {

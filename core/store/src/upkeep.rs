@@ -179,7 +179,7 @@ impl LogWriter {
         Ok(())
     }
 
-    fn leave_unless_broken<T>(&mut self, result: &Result<T, StoreError>) {
+    pub(crate) fn leave_unless_broken<T>(&mut self, result: &Result<T, StoreError>) {
         if matches!(
             result,
             Ok(_) | Err(StoreError::OutOfRange { .. } | StoreError::DiskFull { .. })

@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
@@ -27,10 +27,15 @@ pub(super) struct Faults {
     pub(super) dies_at: AtomicU64,
     /// Reads that touch this offset of a file fail, if it is not 0.
     pub(super) bad_byte: AtomicU64,
+    /// Called before each operation that changes the disk or makes a change durable.
+    pub(super) before: Mutex<Option<Box<dyn FnMut() + Send>>>,
 }
 
 impl Faults {
     fn alive(&self) -> io::Result<()> {
+        if let Some(before) = &mut *self.before.lock().unwrap() {
+            before();
+        }
         let n = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
         match self.dies_at.load(Ordering::Relaxed) {
             at if at != 0 && n >= at => Err(io::Error::other("the disk is gone")),

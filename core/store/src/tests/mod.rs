@@ -1,6 +1,7 @@
 //! The store on the disk in memory, through its public interface. Here: a node's environment, and batches. What is tested is in the
 //! modules below.
 
+mod clean;
 mod disk;
 mod faults;
 mod full;
