@@ -7,28 +7,33 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use ottla_io::{File, Mono, OpenOptions, read_exact_at, run_blocking, write_all_at};
+use ottla_io::{OpenOptions, run_blocking, write_all_at};
 use ottla_log::clean::{
-    CleanConfig, CleanError, CleanedSegment, Extent, Filter, Finished, Indexed, LastRecords, OffsetMap,
-    Range, Stats, Terms, Transactions, group, index_batch,
+    CleanConfig, CleanError, CleanedSegment, Extent, Filter, Finished, LastRecords, OffsetMap, Range, Stats,
+    Terms, Transactions, group,
 };
 use ottla_log::format::file_name::{FileKind, FileName, FileState};
 use ottla_log::format::txn_index::{self, AbortedTxn};
 use ottla_log::{LogConfig, SegmentState};
-use ottla_types::{Offset, Time};
-use ottla_wire::records::{BatchHeader, Batches, Decompressor, HEADER_SIZE};
+use ottla_types::{Event, Offset, Time};
+use ottla_wire::records::{Batches, Decompressor};
 
+use crate::chunks::{Chunks, Index, filter_chunk, index_chunk};
 use crate::errors::StoreError;
 use crate::files;
+use crate::log_dir::{Checkpoint, Written};
+use crate::reader::LogReader;
 use crate::segment::Segment;
 use crate::shared::Shared;
+use crate::throttle::Throttle;
 use crate::writer::LogWriter;
 
 /// What a round goes by, beside the log's own settings.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CleanTerms {
     /// The topic's settings.
     pub config: CleanConfig,
@@ -38,8 +43,10 @@ pub struct CleanTerms {
     pub load_factor: f64,
     /// `log.cleaner.io.buffer.size`: bytes read at once.
     pub buffer_bytes: usize,
-    /// `log.cleaner.io.max.bytes.per.second`, read and written; `None` for no limit.
-    pub bytes_per_second: Option<u64>,
+    /// `log.cleaner.io.max.bytes.per.second`, read and written by all rounds together.
+    pub throttle: Arc<Throttle>,
+    /// Set, it lets the round end at its next step, with [`CleaningError::Changed`].
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for CleanTerms {
@@ -50,7 +57,8 @@ impl Default for CleanTerms {
             map_bytes: 128 << 20,
             load_factor: 0.9,
             buffer_bytes: 512 << 10,
-            bytes_per_second: None,
+            throttle: Arc::default(),
+            stop: Arc::default(),
         }
     }
 }
@@ -60,7 +68,7 @@ impl Default for CleanTerms {
 pub enum CleaningError {
     /// The log holds what can't be cleaned: leave it alone until somebody has looked at it.
     Uncleanable(CleanError),
-    /// Its segments were deleted or cut meanwhile: begin anew.
+    /// Its segments were deleted or cut meanwhile, or somebody asked the round to end: begin anew.
     Changed,
     /// The disk is full, or broken.
     Store(StoreError),
@@ -94,6 +102,9 @@ pub struct CleanedGroup {
     pub(crate) finished: Finished,
 }
 
+/// How long a round sleeps before it looks whether it is to end.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
 /// A segment as it was when the round began.
 type Source = (SegmentState, Arc<Segment>);
 
@@ -110,19 +121,19 @@ pub struct Cleaning {
     filter: Option<Filter>,
     producers: LastRecords,
     seed: u64,
-    began: Mono,
-    bytes: u64,
+    /// Bytes read and written that the throttle has not heard of.
+    uncharged: u64,
 }
 
 impl LogWriter {
-    /// The parts of the log that are clean, dirty and out of reach; everything below `checkpoint` was cleaned.
-    pub fn cleanable(&self, checkpoint: Option<Offset>, config: &CleanConfig, now: Time) -> Range {
-        Range::of(Extent::from(&self.log), checkpoint, config, now)
+    /// The parts of the log that are clean, dirty and out of reach.
+    pub fn cleanable(&self, config: &CleanConfig, now: Time) -> Range {
+        Range::of(Extent::from(&self.log), self.shared.cleaned(), config, now)
     }
 
     /// Begins a round. It holds nothing of the writer.
-    pub fn begin_cleaning(&self, checkpoint: Option<Offset>, terms: CleanTerms, now: Time) -> Cleaning {
-        let range = self.cleanable(checkpoint, &terms.config, now);
+    pub fn begin_cleaning(&self, terms: CleanTerms, now: Time) -> Cleaning {
+        let range = self.cleanable(&terms.config, now);
         let view = self.shared.view();
         let source = |state: &SegmentState| {
             let found = view.segments.iter().find(|s| s.base == state.base);
@@ -133,6 +144,7 @@ impl LogWriter {
             .take_while(|s| s.base < range.first_uncleanable)
             .map_while(source)
             .collect();
+        drop(view);
         Cleaning {
             shared: self.shared.clone(),
             cfg: self.cfg.clone(),
@@ -144,18 +156,16 @@ impl LogWriter {
             filter: None,
             producers: LastRecords::from(self.log.producers()),
             seed: self.env.entropy.stream("log-cleaner").next_u64(),
-            began: self.env.clock.now(),
-            bytes: 0,
+            uncharged: 0,
         }
     }
 }
 
-/// What indexing needs on the pool.
-struct Index {
-    map: OffsetMap,
-    txns: Transactions,
-    scratch: Decompressor,
-    from: Offset,
+impl LogReader {
+    /// Below it the log is clean; `None` if no round has ever begun. It stands in `cleaner-offset-checkpoint`.
+    pub fn cleaned(&self) -> Option<Offset> {
+        self.shared.cleaned()
+    }
 }
 
 impl Cleaning {
@@ -174,8 +184,61 @@ impl Cleaning {
         self.filter.as_ref().map(|f| f.map().latest().saturating_add(1))
     }
 
+    /// Before anything goes: what is newer, and lets it go, must be on the platter, or a loss of power would take the one after the
+    /// cleaner took the other. And the log gets its row in the checkpoint: one that has it may have gaps, whatever its topic's
+    /// policy is by the time it is recovered.
+    async fn prepare(&self) -> Result<(), CleaningError> {
+        let (shared, range) = (&self.shared, &self.range);
+        let flushed = shared.flush_to(range.first_uncleanable).await;
+        flushed.map_err(|error| CleaningError::Store(error.into()))?;
+        if range.checkpoint_is_stale || shared.cleaned().is_none() {
+            self.checkpoint(range.first_dirty).await?;
+        }
+        let (from, to) = (range.first_dirty, range.first_uncleanable);
+        shared.home.dir.env.observe(|| Event::CleaningBegan {
+            partition: shared.partition.clone(),
+            from,
+            to,
+        });
+        Ok(())
+    }
+
+    async fn checkpoint(&self, offset: Offset) -> Result<(), CleaningError> {
+        let (shared, before) = (&self.shared, self.shared.cleaned());
+        let dir = &shared.home.dir;
+        shared.set_cleaned(Some(offset));
+        let written = dir.write_checkpoint(Checkpoint::Cleaned).await;
+        match written.map_err(|error| CleaningError::Store(error.into()))? {
+            Written::Yes => Ok(()),
+            Written::NoRoom => {
+                shared.set_cleaned(before);
+                Err(CleaningError::Store(StoreError::DiskFull {
+                    dir: dir.path.clone(),
+                }))
+            }
+        }
+    }
+
+    /// Every group was swapped in: the log is clean up to [`Cleaning::end`], and the checkpoint says so.
+    pub async fn finish(&self) -> Result<Offset, CleaningError> {
+        let end = self.end().ok_or(CleaningError::Changed)?;
+        self.checkpoint(end).await?;
+        self.shared.home.dir.env.observe(|| Event::Cleaned {
+            partition: self.shared.partition.clone(),
+            end,
+        });
+        Ok(end)
+    }
+
+    /// How full the offset map is, from 0 to 1.
+    pub fn map_use(&self) -> f64 {
+        let used = |f: &Filter| f.map().len() as f64 / f.map().capacity() as f64;
+        self.filter.as_ref().map_or(0.0, used)
+    }
+
     /// Reads the keys of the dirty part, until the map is full, and plans the groups. Comes first.
     pub async fn index(&mut self) -> Result<(), CleaningError> {
+        self.prepare().await?;
         let from = self.range.first_dirty;
         let aborted = self.aborted().await?;
         let mut index = Index {
@@ -248,6 +311,11 @@ impl Cleaning {
         }
     }
 
+    /// Throws a group away instead of having it swapped in.
+    pub async fn discard(&self, group: CleanedGroup) {
+        discard(&self.shared, group.finished.state.base).await;
+    }
+
     async fn write_group(
         &mut self,
         sources: &[Source],
@@ -275,7 +343,7 @@ impl Cleaning {
                 self.filter = Some(filter);
                 chunks.took(took)?;
                 let at = u64::from(segment.size());
-                self.bytes += out.len() as u64;
+                self.uncharged += out.len() as u64;
                 for batch in Batches::new(&out) {
                     let batch = batch.map_err(|error| CleanError::Batch {
                         offset: state.base,
@@ -327,31 +395,32 @@ impl Cleaning {
     }
 
     async fn chunks(&self, segment: &Segment, size: u32) -> Result<Chunks, CleaningError> {
-        Ok(Chunks {
-            file: self.io("opening a segment", segment.file().await)?,
-            at: 0,
-            end: u64::from(size),
-            usual: self.terms.buffer_bytes.max(HEADER_SIZE),
-            want: self.terms.buffer_bytes.max(HEADER_SIZE),
-        })
+        let file = self.io("opening a segment", segment.file().await)?;
+        Ok(Chunks::new(file, u64::from(size), self.terms.buffer_bytes))
     }
 
     async fn next(&mut self, chunks: &mut Chunks) -> Result<Option<BytesMut>, CleaningError> {
-        self.throttle().await;
+        self.throttle().await?;
         let read = self.io("reading a segment", chunks.next().await)?;
-        self.bytes += read.as_ref().map_or(0, |buf| buf.len() as u64);
+        self.uncharged += read.as_ref().map_or(0, |buf| buf.len() as u64);
         Ok(read)
     }
 
-    /// Waits until what was read and written is no more than the limit allows.
-    async fn throttle(&self) {
-        if let Some(limit) = self.terms.bytes_per_second {
-            let clock = &self.shared.home.dir.env.clock;
-            let due = self.bytes.saturating_mul(1000) / limit.max(1);
-            let due = self.began.after(Duration::from_millis(due));
-            if due > clock.now() {
-                clock.sleep_until(due).await;
+    /// Waits until what was read and written is no more than the limit allows. Ends the round if somebody asked.
+    async fn throttle(&mut self) -> Result<(), CleaningError> {
+        let clock = &self.shared.home.dir.env.clock;
+        let bytes = std::mem::take(&mut self.uncharged);
+        let due = self.terms.throttle.charge(clock.now(), bytes);
+        loop {
+            let stop = [&*self.terms.stop, &self.shared.gone];
+            if stop.iter().any(|flag| flag.load(Ordering::Acquire)) {
+                return Err(CleaningError::Changed);
             }
+            let now = clock.now();
+            if now >= due {
+                return Ok(());
+            }
+            clock.sleep_until(due.min(now.after(LONGEST_WAIT))).await;
         }
     }
 
@@ -391,82 +460,4 @@ pub(crate) async fn discard(shared: &Shared, base: Offset) {
         let name = FileName::new(base, kind).with_state(FileState::Cleaned);
         let _ = files::remove(shared.home.disk(), &folder.join(name.to_string())).await;
     }
-}
-
-/// A segment's batches, as many at once as the buffer takes, one at least.
-struct Chunks {
-    file: Arc<dyn File>,
-    at: u64,
-    end: u64,
-    usual: usize,
-    want: usize,
-}
-
-impl Chunks {
-    /// The next bytes, which begin with a batch; `None` at the end.
-    async fn next(&mut self) -> io::Result<Option<BytesMut>> {
-        if self.at >= self.end {
-            return Ok(None);
-        }
-        loop {
-            let len = usize::try_from(self.end - self.at).map_or(self.want, |left| left.min(self.want));
-            let (done, buf) = read_exact_at(&*self.file, self.at, BytesMut::new(), len).await;
-            if done? < len {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            let first = BatchHeader::parse(&buf).map_or(0, |h| h.size_in_bytes());
-            let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-            if first <= len || first > left {
-                return Ok(Some(buf));
-            }
-            self.want = first;
-        }
-    }
-
-    /// Goes on behind the `count` bytes of whole batches that were there.
-    fn took(&mut self, count: usize) -> Result<(), CleaningError> {
-        if count == 0 {
-            return Err(CleaningError::Changed);
-        }
-        (self.at, self.want) = (self.at + count as u64, self.usual);
-        Ok(())
-    }
-}
-
-/// Indexes the whole batches of a chunk. Returns how many bytes they are, and whether the map is full.
-fn index_chunk(mut index: Index, buf: &[u8]) -> Result<(Index, usize, bool), CleanError> {
-    let mut batches = Batches::tolerant(buf);
-    while let Some(batch) = batches.next() {
-        let batch = batch.map_err(|error| CleanError::Batch {
-            offset: index.map.latest(),
-            error,
-        })?;
-        if batch.header().last_offset() < index.from {
-            continue;
-        }
-        let Index {
-            map,
-            txns,
-            scratch,
-            from,
-        } = &mut index;
-        if index_batch(map, txns, &batch, *from, scratch)? == Indexed::Full {
-            return Ok((index, batches.position(), true));
-        }
-    }
-    Ok((index, batches.position(), false))
-}
-
-/// Passes the whole batches of a chunk. Returns how many bytes they are, and what stays.
-fn filter_chunk(mut filter: Filter, buf: &[u8]) -> Result<(Filter, usize, Vec<u8>), CleanError> {
-    let mut out = Vec::with_capacity(buf.len());
-    let mut batches = Batches::tolerant(buf);
-    for batch in batches.by_ref() {
-        let batch = batch.map_err(|error| CleanError::Batch {
-            offset: filter.map().latest(),
-            error,
-        })?;
-        filter.pass(&batch, &mut out)?;
-    }
-    Ok((filter, batches.position(), out))
 }

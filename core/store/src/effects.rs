@@ -304,6 +304,7 @@ impl LogWriter {
                 segment.publish(&state);
             }
         }
+        self.shared.lower_cleaned(self.log.end()).await?;
         self.carry_out_in_any_case(now).await
     }
 

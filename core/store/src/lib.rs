@@ -3,11 +3,12 @@
 //!
 //! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `tidy`, `load`: from a folder to a log.
 //! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `renew`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
-//! - [`Cleaning`] (`clean`): a round of the log cleaner, beside the writer; `swap` puts what comes out in its place.
+//! - [`Cleaning`] (`clean`, `chunks`, `throttle`): a round of the log cleaner, beside the writer; `swap` puts what comes out in its place.
 //! - [`check`], [`repair`]: a log directory that was refused, while no node uses it.
 //! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
 
 mod checkpoint;
+mod chunks;
 mod clean;
 mod closing;
 mod effects;
@@ -34,6 +35,7 @@ mod shared;
 mod swap;
 #[cfg(test)]
 mod tests;
+mod throttle;
 mod tidy;
 mod times;
 mod upkeep;
@@ -50,5 +52,6 @@ pub use manager::{Directory, LogManager, StoreConfig};
 pub use reader::{LogReader, Slice, Upto};
 pub use repair::{DirectoryReport, PartitionReport, RepairError, check, repair};
 pub use shared::Offsets;
+pub use throttle::Throttle;
 pub use times::TimestampOffset;
 pub use writer::{Append, LogWriter, LossReport};

@@ -59,7 +59,12 @@ pub(crate) async fn load(
     let epochs = text
         .and_then(|text| epoch_file::read(&text).ok())
         .unwrap_or_default();
-    let mut recovery = Recovery::new(home.clone(), &terms, &found, bases, epochs).await?;
+    // The cleaner's gaps stay when the topic is no longer compacted.
+    let reading = LogConfig {
+        compact: terms.cfg.compact || found.cleaned.is_some(),
+        ..terms.cfg.clone()
+    };
+    let mut recovery = Recovery::new(home.clone(), &reading, terms.now, &found, bases, epochs).await?;
     recovery.run().await?;
     recovery.check_snapshot().await?;
     let writer = recovery.finish(tp, topic_id, found, &terms).await?;
@@ -139,7 +144,8 @@ struct Recovery<'a> {
 impl<'a> Recovery<'a> {
     async fn new(
         home: Arc<Home>,
-        terms: &'a Terms,
+        cfg: &'a LogConfig,
+        now: Time,
         found: &Found,
         bases: Vec<Offset>,
         epochs: EpochCache,
@@ -151,12 +157,11 @@ impl<'a> Recovery<'a> {
             .iter()
             .find(|(_, check)| *check == Check::Full)
             .map_or(Offset::MAX, |(base, _)| *base);
-        let (snapshot, producers) =
-            replay::newest_snapshot(&home, read_from, first, &terms.cfg, terms.now).await?;
+        let (snapshot, producers) = replay::newest_snapshot(&home, read_from, first, cfg, now).await?;
         Ok(Recovery {
             home,
-            cfg: &terms.cfg,
-            now: terms.now,
+            cfg,
+            now,
             recovery_point,
             checks,
             carried: Carried::new(epochs, producers),
@@ -248,7 +253,8 @@ impl<'a> Recovery<'a> {
             entry = self.entry_before(base, index.entries).await?;
         }
         let from = entry.filter(|e| e.offset < known).map_or(0, |e| e.position);
-        if from > 0 {
+        // The cleaner asks how old the oldest dirty batch is.
+        if from > 0 || self.cfg.compact {
             let (head, bytes) = read_exact_at(&*file, 0, Default::default(), HEADER_SIZE).await;
             dir.io("reading a segment", head)?;
             state.read_first_batch(&bytes);
@@ -532,6 +538,8 @@ impl<'a> Recovery<'a> {
             &log,
             segments,
         ));
+        shared.set_cleaned(found.cleaned);
+        let end = log.end();
         let mut writer = LogWriter::new(
             shared.clone(),
             log,
@@ -550,6 +558,7 @@ impl<'a> Recovery<'a> {
             flag.store(!writer.clean, std::sync::atomic::Ordering::Release);
         }
         self.home.dir.register(&shared);
+        shared.lower_cleaned(end).await?;
         report(&writer);
         Ok(writer)
     }

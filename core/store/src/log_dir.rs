@@ -1,4 +1,4 @@
-//! One log directory: its lock, whether it is online, and its three offset checkpoints. Partition folders are in `writer` and
+//! One log directory: its lock, whether it is online, and its four offset checkpoints. Partition folders are in `writer` and
 //! `load`, all directories together in `manager`.
 //!
 //! A directory goes offline with the first write, sync or rename that fails, and stays so: after a failed sync the kernel may have
@@ -25,19 +25,21 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The three checkpoints of a log directory.
+/// The offset checkpoints of a log directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Checkpoint {
     RecoveryPoint,
     LogStart,
     HighWatermark,
+    Cleaned,
 }
 
 impl Checkpoint {
-    pub(crate) const ALL: [Checkpoint; 3] = [
+    pub(crate) const ALL: [Checkpoint; 4] = [
         Checkpoint::RecoveryPoint,
         Checkpoint::LogStart,
         Checkpoint::HighWatermark,
+        Checkpoint::Cleaned,
     ];
 
     fn file(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Checkpoint {
             Checkpoint::RecoveryPoint => names::RECOVERY_POINTS,
             Checkpoint::LogStart => names::LOG_STARTS,
             Checkpoint::HighWatermark => names::HIGH_WATERMARKS,
+            Checkpoint::Cleaned => names::CLEANED,
         }
     }
 }
@@ -65,6 +68,8 @@ pub(crate) struct Marks {
     /// Only where it isn't the first segment's base offset.
     pub(crate) log_start: Option<Offset>,
     pub(crate) high_watermark: Offset,
+    /// Only of logs that the cleaner has touched.
+    pub(crate) cleaned: Option<Offset>,
 }
 
 impl Marks {
@@ -73,6 +78,7 @@ impl Marks {
             recovery_point: Some(self.recovery_point),
             log_start: self.log_start,
             high_watermark: Some(self.high_watermark),
+            cleaned: self.cleaned,
         }
     }
 
@@ -81,6 +87,7 @@ impl Marks {
             Checkpoint::RecoveryPoint => Some(self.recovery_point),
             Checkpoint::LogStart => self.log_start,
             Checkpoint::HighWatermark => Some(self.high_watermark),
+            Checkpoint::Cleaned => self.cleaned,
         }
     }
 }
@@ -103,6 +110,8 @@ pub(crate) struct Found {
     pub(crate) recovery_point: Option<Offset>,
     pub(crate) log_start: Option<Offset>,
     pub(crate) high_watermark: Option<Offset>,
+    /// Below it the log was cleaned. A log without has no gaps that the cleaner made.
+    pub(crate) cleaned: Option<Offset>,
 }
 
 /// The last write to a directory that was refused for want of room.
@@ -125,7 +134,7 @@ pub(crate) struct LogDir {
     full: Mutex<Option<FullDisk>>,
     rows: Mutex<BTreeMap<TopicPartition, Row>>,
     /// Each checkpoint's text on disk. The lock also keeps two tasks from writing one file at once.
-    written: [tokio::sync::Mutex<String>; 3],
+    written: [tokio::sync::Mutex<String>; 4],
     held: Mutex<Option<Box<dyn Lock>>>,
     /// Files and folders that were put aside, and when they go.
     doomed: Mutex<Vec<(Time, PathBuf)>>,
@@ -219,7 +228,7 @@ impl LogDir {
     /// Reads the checkpoints, keeping the rows whose folder exists. A file that can't be read is as good as none, as in Kafka:
     /// without recovery points everything is checked, without starts they are the segments'.
     pub(crate) async fn read_checkpoints(&self, folders: &[TopicPartition]) -> Result<(), StorageError> {
-        let mut all = [Offsets::new(), Offsets::new(), Offsets::new()];
+        let mut all: [Offsets; 4] = Default::default();
         for (which, into) in Checkpoint::ALL.into_iter().zip(&mut all) {
             let text = match files::read_text(self.disk(), &self.path.join(which.file())).await {
                 Err(e) if e.kind() == io::ErrorKind::InvalidData => None,
@@ -230,13 +239,14 @@ impl LogDir {
             }
             *self.written[which as usize].lock().await = text.unwrap_or_default();
         }
-        let [points, starts, marks] = all;
+        let [points, starts, marks, cleaned] = all;
         let mut rows = lock(&self.rows);
         for tp in folders {
             let found = Found {
                 recovery_point: points.get(tp).copied(),
                 log_start: starts.get(tp).copied(),
                 high_watermark: marks.get(tp).copied(),
+                cleaned: cleaned.get(tp).copied(),
             };
             rows.insert(tp.clone(), Row::Found(found));
         }
@@ -418,6 +428,7 @@ impl LogDir {
                 Checkpoint::RecoveryPoint => found.recovery_point,
                 Checkpoint::LogStart => found.log_start,
                 Checkpoint::HighWatermark => found.high_watermark,
+                Checkpoint::Cleaned => found.cleaned,
             },
         };
         let known: Vec<_> = rows

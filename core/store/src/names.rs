@@ -13,6 +13,8 @@ pub const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 pub const LOG_STARTS: &str = "log-start-offset-checkpoint";
 /// High watermarks.
 pub const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+/// Offsets below which compacted logs are clean.
+pub const CLEANED: &str = "cleaner-offset-checkpoint";
 /// Bootstrap metadata that `storage format` leaves for the first controller.
 pub const BOOTSTRAP: &str = "bootstrap.checkpoint";
 /// The topic id of a partition folder.

@@ -120,6 +120,11 @@ impl LogReader {
         self.shared.home.dir.id
     }
 
+    /// The log directory.
+    pub fn directory_path(&self) -> &std::path::Path {
+        &self.shared.home.dir.path
+    }
+
     /// Refuses if the log directory is offline.
     pub fn check(&self) -> Result<(), StorageError> {
         self.shared.home.dir.check()

@@ -2,7 +2,7 @@
 //! behind it are written. The mutex is never held over an await.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use ottla_types::{Epoch, Event, Offset, TopicPartition, Uuid};
 use crate::epoch_file;
 use crate::errors::StorageError;
 use crate::files;
-use crate::log_dir::{Marks, Written, lock};
+use crate::log_dir::{Checkpoint, Marks, Written, lock};
 use crate::names;
 use crate::scan::Place;
 use crate::segment::{Home, Segment};
@@ -100,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) names_unsynced: AtomicBool,
     /// The log was deleted or closed: its files may be gone.
     pub(crate) gone: AtomicBool,
+    /// Below it the log is clean; −1 if no round has ever begun.
+    cleaned: AtomicI64,
 }
 
 impl Shared {
@@ -129,6 +131,7 @@ impl Shared {
             names_unsynced: AtomicBool::new(false),
             epochs_recovered: AtomicBool::new(false),
             gone: AtomicBool::new(false),
+            cleaned: AtomicI64::new(-1),
         };
         shared.view().offsets.recovery_point = log.recovery_point();
         shared.view().show(log);
@@ -139,6 +142,25 @@ impl Shared {
         lock(&self.view)
     }
 
+    /// Below it the log is clean; `None` if no round has ever begun.
+    pub(crate) fn cleaned(&self) -> Option<Offset> {
+        Some(self.cleaned.load(Ordering::Acquire)).filter(|offset| *offset >= 0)
+    }
+
+    pub(crate) fn set_cleaned(&self, offset: Option<Offset>) {
+        self.cleaned.store(offset.unwrap_or(-1), Ordering::Release);
+    }
+
+    /// The log was cut: what comes in the place of what went is not clean (`LogCleanerManager.maybeTruncateCheckpoint`).
+    pub(crate) async fn lower_cleaned(&self, end: Offset) -> Result<(), StorageError> {
+        if self.cleaned().is_some_and(|cleaned| cleaned > end) {
+            self.set_cleaned(Some(end));
+            // Without room the file follows later; a value above the log's end is seen to be stale.
+            self.home.dir.write_checkpoint(Checkpoint::Cleaned).await?;
+        }
+        Ok(())
+    }
+
     /// What the checkpoints say of this log.
     pub(crate) fn marks(&self) -> Marks {
         let view = self.view();
@@ -147,6 +169,7 @@ impl Shared {
             recovery_point: view.offsets.recovery_point,
             log_start: (first != Some(view.offsets.start)).then_some(view.offsets.start),
             high_watermark: view.offsets.high_watermark,
+            cleaned: self.cleaned(),
         }
     }
 

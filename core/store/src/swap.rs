@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use ottla_log::format::file_name::{FileKind, FileName, FileState};
 use ottla_log::format::txn_index;
-use ottla_types::{Offset, Time};
+use ottla_types::{Event, Offset, Time};
 
 use crate::clean::{CleanedGroup, discard};
 use crate::errors::{StorageError, StoreError};
@@ -81,6 +81,12 @@ impl LogWriter {
             self.delete_segment(source.base, now).await?;
         }
         self.rename_swapped(base, has_txns).await?;
+        let replaced = sources.len();
+        self.env.observe(|| Event::SegmentCleaned {
+            partition: self.shared.partition.clone(),
+            base,
+            replaced,
+        });
         Ok(true)
     }
 

@@ -197,6 +197,7 @@ impl LogWriter {
             view.show(&self.log);
             view.offsets.recovery_point = view.offsets.recovery_point.min(offset);
         }
+        self.shared.lower_cleaned(offset).await?;
         self.carry_out_in_any_case(now).await?;
         // The recovery point of an empty log is its begin: nothing below it can be damaged.
         self.shared.view().offsets.recovery_point = offset;

@@ -75,6 +75,38 @@ pub enum Event {
         /// Why.
         cause: StartMove,
     },
+    /// A round of the log cleaner began, over what lies between these offsets.
+    CleaningBegan {
+        /// The partition.
+        partition: TopicPartition,
+        /// The first offset that is dirty.
+        from: Offset,
+        /// What lies from here on is out of reach.
+        to: Offset,
+    },
+    /// A cleaned segment took the place of those it was made from.
+    SegmentCleaned {
+        /// The partition.
+        partition: TopicPartition,
+        /// Its base offset.
+        base: Offset,
+        /// How many it replaces.
+        replaced: usize,
+    },
+    /// A round of the log cleaner ended: the log is clean below `end`.
+    Cleaned {
+        /// The partition.
+        partition: TopicPartition,
+        /// The new checkpoint.
+        end: Offset,
+    },
+    /// A round of the log cleaner ended before its time; the log is whole.
+    CleaningFailed {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why.
+        reason: String,
+    },
     /// The log was truncated to `offset`.
     Truncated {
         /// The partition.

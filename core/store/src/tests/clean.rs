@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 
 use ottla_log::Origin;
 use ottla_log::clean::CleanConfig;
@@ -71,6 +72,13 @@ fn abort(writer: &mut LogWriter, id: i64) {
 
 /// Four keys written over and over, and aborted transactions whose markers lie segments behind their data.
 fn fill(writer: &mut LogWriter) -> BTreeMap<u8, u8> {
+    let newest = fill_the_cache(writer);
+    run(writer.flush()).unwrap();
+    newest
+}
+
+/// The same without a flush.
+fn fill_the_cache(writer: &mut LogWriter) -> BTreeMap<u8, u8> {
     let mut newest = BTreeMap::new();
     for n in 0..40u8 {
         put(writer, n % 4, n, None);
@@ -84,7 +92,6 @@ fn fill(writer: &mut LogWriter) -> BTreeMap<u8, u8> {
     run(writer.roll(NOW)).unwrap();
     let end = writer.log().end();
     writer.set_high_watermark(end);
-    run(writer.flush()).unwrap();
     newest
 }
 
@@ -127,7 +134,7 @@ fn newest(found: &[(Offset, u8, u8)]) -> BTreeMap<u8, u8> {
 
 /// A round, swapped in. Returns the next checkpoint.
 fn round(writer: &mut LogWriter, now: Time) -> Result<Offset, CleaningError> {
-    let mut cleaning = writer.begin_cleaning(None, terms(), now);
+    let mut cleaning = writer.begin_cleaning(terms(), now);
     run(cleaning.index())?;
     while let Some(group) = run(cleaning.next_group())? {
         assert!(run(writer.swap_in(group, now)).map_err(CleaningError::Store)?);
@@ -197,7 +204,7 @@ fn what_changed_meanwhile_is_not_swapped_in() {
     let world = World::new();
     let (_manager, mut writer) = world.create(&compacted());
     fill(&mut writer);
-    let mut cleaning: Cleaning = writer.begin_cleaning(None, terms(), NOW);
+    let mut cleaning: Cleaning = writer.begin_cleaning(terms(), NOW);
     run(cleaning.index()).unwrap();
     let group = run(cleaning.next_group()).unwrap().unwrap();
     run(writer.delete_records(30, NOW)).unwrap();
@@ -285,4 +292,100 @@ fn a_crash_at_any_step_leaves_the_old_or_the_new() {
         outcomes.contains(&before.len()) && outcomes.contains(&after.len()),
         "{outcomes:?}"
     );
+}
+
+/// The newest value of a key may be younger than the last flush. Without a flush of its own a round would drop the older value, which
+/// is on the platter, and a loss of power the newer one, which is not.
+#[test]
+fn a_loss_of_power_takes_no_key_that_was_cleaned_for_a_younger_value() {
+    let world = World::new();
+    let (_manager, mut writer) = world.create(&compacted());
+    put(&mut writer, 1, 7, None);
+    run(writer.flush()).unwrap();
+    fill_the_cache(&mut writer);
+    let mut cleaning = writer.begin_cleaning(terms(), NOW);
+    run(cleaning.index()).unwrap();
+    let group = run(cleaning.next_group()).unwrap().unwrap();
+    assert!(run(writer.swap_in(group, NOW)).unwrap());
+    drop(writer);
+    world.power_loss(Profile::Strict, 1);
+    let (_manager, mut writer) = world.reopen(&compacted());
+    let end = writer.log().end();
+    writer.set_high_watermark(end);
+    let left = newest(&committed(&writer.reader()));
+    assert!(left.contains_key(&1), "{left:?}");
+}
+
+#[test]
+fn the_checkpoint_is_kafkas_and_outlives_a_crash() {
+    let world = World::new();
+    let (manager, mut writer) = world.create(&compacted());
+    fill(&mut writer);
+    let text = || {
+        let bytes = world.disk.peek("/data/cleaner-offset-checkpoint");
+        bytes.map(|bytes| String::from_utf8(bytes).unwrap())
+    };
+    assert_eq!(text(), None);
+    let mut cleaning = writer.begin_cleaning(terms(), NOW);
+    run(cleaning.index()).unwrap();
+    let name = writer.partition().to_string().replace('-', " ");
+    assert_eq!(
+        text(),
+        Some(format!("0\n1\n{name} 0\n")),
+        "before the first segment is replaced"
+    );
+    while let Some(group) = run(cleaning.next_group()).unwrap() {
+        assert!(run(writer.swap_in(group, NOW)).unwrap());
+    }
+    let end = run(cleaning.finish()).unwrap();
+    assert_eq!(text(), Some(format!("0\n1\n{name} {end}\n")));
+    let clean = writer.cleanable(&terms().config, NOW);
+    assert_eq!((clean.first_dirty, clean.cleanable_bytes), (end, 0));
+    drop((writer, manager));
+    world.power_loss(Profile::Strict, 1);
+    let (_manager, mut writer) = world.reopen(&compacted());
+    assert_eq!(writer.reader().cleaned(), Some(end));
+    // What comes in the place of what is cut is not clean.
+    run(writer.truncate_to(end - 3, NOW)).unwrap();
+    let cut = writer.log().end();
+    assert!(cut < end);
+    assert_eq!(text(), Some(format!("0\n1\n{name} {cut}\n")));
+}
+
+/// The gaps stay when `cleanup.policy` changes, and recovery must not take them for damage.
+#[test]
+fn a_log_that_is_no_longer_compacted_keeps_its_gaps() {
+    let world = World::new();
+    let (manager, mut writer) = world.create(&compacted());
+    let expected = fill(&mut writer);
+    round(&mut writer, NOW).unwrap();
+    drop((writer, manager));
+    world.disk.crash();
+    // No checkpoint of recovery points was written yet: everything is checked.
+    let plain = LogConfig {
+        compact: false,
+        ..compacted()
+    };
+    let (_manager, mut writer) = world.reopen(&plain);
+    assert_eq!(writer.loss(), None);
+    let end = writer.log().end();
+    writer.set_high_watermark(end);
+    assert_eq!(newest(&committed(&writer.reader())), expected);
+}
+
+#[test]
+fn a_round_that_is_asked_to_end_leaves_nothing_behind() {
+    let world = World::new();
+    let (_manager, mut writer) = world.create(&compacted());
+    let expected = fill(&mut writer);
+    let terms = terms();
+    let stop = terms.stop.clone();
+    let mut cleaning = writer.begin_cleaning(terms, NOW);
+    run(cleaning.index()).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let ended = run(cleaning.next_group());
+    assert!(matches!(ended, Err(CleaningError::Changed)), "{ended:?}");
+    assert_eq!(world.files(".cleaned").len(), 0);
+    round(&mut writer, NOW).unwrap();
+    assert_eq!(newest(&committed(&writer.reader())), expected);
 }
