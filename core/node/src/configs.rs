@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// Hands every topic that `changes` names, or all of them, its configuration.
-    pub(crate) fn configure_topics(&self, image: &MetadataImage, changes: &Changes, all: bool) {
+    pub(crate) fn configure_topics(self: &Arc<Self>, image: &MetadataImage, changes: &Changes, all: bool) {
         let mut configs: BTreeMap<String, Arc<TopicConfig>> = BTreeMap::new();
         let partitions = match all {
             true => self.topics.all(),
@@ -101,6 +101,7 @@ impl Node {
                 .entry(topic.clone())
                 .or_insert_with(|| Arc::new(self.topic_config(image, topic)));
             partition.configure(config.clone(), log_config(config, &broker));
+            self.cleaner.need(self, &partition);
         }
     }
 }

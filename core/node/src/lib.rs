@@ -11,6 +11,7 @@
 //! The only source of state at start is the replay of `__cluster_metadata-0`.
 
 mod api;
+mod cleaner;
 mod configs;
 mod connections;
 mod controller;

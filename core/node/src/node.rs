@@ -13,6 +13,7 @@ use ottla_types::event::BrokerState;
 use ottla_types::{Event, NodeId, TopicPartition, Uuid};
 use tokio::sync::Notify;
 
+use crate::cleaner::Cleaner;
 use crate::connections::Connections;
 use crate::controller::Controller;
 use crate::groups::Coordinators;
@@ -44,6 +45,7 @@ pub struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) health: Health,
     pub(crate) scratch: Scratch,
+    pub(crate) cleaner: Cleaner,
     broker: Mutex<Arc<BrokerConfig>>,
     image: Mutex<Arc<MetadataImage>>,
     manager: LogManager,
@@ -79,6 +81,7 @@ impl Node {
             metrics: Metrics::new(),
             health: Health::new(),
             scratch: Scratch::default(),
+            cleaner: Cleaner::default(),
             connections: Connections::new(&config),
             broker: Mutex::new(Arc::new(config)),
             image: Mutex::new(Arc::new(MetadataImage::default())),
@@ -132,6 +135,7 @@ impl Node {
         for partition in self.topics.all() {
             writers.extend(partition.close().await.ok());
         }
+        self.cleaner.stop().await;
         if let Err(error) = self.manager.close(writers, self.broker_epoch).await {
             tracing::error!(%error, "the logs could not be closed cleanly; the next start will check them");
         }
@@ -280,6 +284,7 @@ impl Node {
             Ok(writer) => {
                 lock(&self.unhosted).remove(&(id, index));
                 let partition = Partition::new(self, name, id, epoch, writer, config);
+                self.cleaner.need(self, &partition);
                 self.topics.insert(partition.clone());
                 self.coordinators.lead(self, &partition);
             }
@@ -335,6 +340,7 @@ impl Node {
         let Ok(writer) = partition.close().await else {
             return;
         };
+        self.cleaner.leave(partition).await;
         if let Err(error) = self.manager.delete(writer).await {
             tracing::error!(partition = %partition.id, %error, "the log of a deleted topic could not be put aside");
         }

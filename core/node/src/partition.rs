@@ -13,6 +13,7 @@ use ottla_types::{Epoch, ErrorCode, Event, Offset, Time, TopicPartition, Uuid};
 use tokio::sync::oneshot;
 
 use crate::Node;
+use crate::cleaner::CleanerJob;
 use crate::errors;
 use crate::metrics::TopicMetrics;
 use crate::waiters::Waiters;
@@ -112,6 +113,7 @@ enum Job {
     DeleteRecords { offset: Offset, reply: Reply<Offset> },
     Configure { config: LogConfig },
     Maintain { reply: oneshot::Sender<()> },
+    Clean(CleanerJob),
     Flushed { upto: Result<Offset, StorageError> },
     Close { reply: oneshot::Sender<LogWriter> },
 }
@@ -241,6 +243,14 @@ impl Partition {
         self.submit(|reply| Job::Maintain { reply })
     }
 
+    /// What the cleaner needs the log's writer for. The result does not come if the partition was closed.
+    pub fn clean<T>(
+        self: &Arc<Self>,
+        job: impl FnOnce(oneshot::Sender<T>) -> CleanerJob,
+    ) -> oneshot::Receiver<T> {
+        self.submit(|reply| Job::Clean(job(reply)))
+    }
+
     /// Takes a new configuration.
     pub fn configure(self: &Arc<Self>, config: Arc<TopicConfig>, log: LogConfig) {
         self.lock().config = config;
@@ -250,6 +260,11 @@ impl Partition {
     /// Ends the partition here; what is queued behind is refused. The result is its log.
     pub fn close(self: &Arc<Self>) -> oneshot::Receiver<LogWriter> {
         self.submit(|reply| Job::Close { reply })
+    }
+
+    /// Whether it has ended here.
+    pub fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     fn submit<T>(self: &Arc<Self>, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> oneshot::Receiver<T> {
@@ -309,6 +324,7 @@ impl Partition {
                     self.do_maintain(&mut writer).await;
                     let _ = reply.send(());
                 }
+                Job::Clean(job) => job.run(&mut writer, self.env.clock.wall()).await,
                 Job::Flushed { upto } => self.do_flushed(&mut writer, upto),
                 Job::Close { reply } => {
                     // The jobs behind are dropped, which refuses them.

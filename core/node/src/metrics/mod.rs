@@ -1,6 +1,7 @@
 //! Counters of what the node does, by API and by topic. Counting is a relaxed addition on a handle that was looked up before: no
 //! label, lock or allocation on a request's way. Names and text are made when somebody asks (`page.rs`, from a `snapshot.rs`).
 
+mod cleaner;
 mod histogram;
 mod page;
 mod snapshot;

@@ -94,10 +94,11 @@ fn plain(page: &str) -> Result<String, Error> {
 
 /// The labels of a series.
 #[derive(Debug, Clone, Copy)]
-enum Labels<'a> {
+pub(super) enum Labels<'a> {
     None,
     Topic(&'a str),
     Partition(&'a str, i32),
+    Directory(&'a str),
     Request(&'a str),
     Quantile(&'a str, &'static str),
 }
@@ -111,6 +112,7 @@ impl EncodeLabelSet for Labels<'_> {
                 ("topic", topic).encode(encoder.encode_label())?;
                 ("partition", partition).encode(encoder.encode_label())
             }
+            Labels::Directory(path) => ("logDirectory", path).encode(encoder.encode_label()),
             Labels::Request(request) => ("request", request).encode(encoder.encode_label()),
             Labels::Quantile(request, quantile) => {
                 ("request", request).encode(encoder.encode_label())?;
@@ -121,7 +123,7 @@ impl EncodeLabelSet for Labels<'_> {
 }
 
 /// Writes families, each whole before the next.
-struct Families<'a>(DescriptorEncoder<'a>);
+pub(super) struct Families<'a>(DescriptorEncoder<'a>);
 
 impl Families<'_> {
     fn family<'r, V>(
@@ -141,7 +143,7 @@ impl Families<'_> {
     }
 
     /// A counter; `_total` is put behind its name.
-    fn counters<'r>(
+    pub(super) fn counters<'r>(
         &mut self,
         name: &str,
         help: &str,
@@ -152,7 +154,7 @@ impl Families<'_> {
         })
     }
 
-    fn gauges<'r, V: EncodeGaugeValue>(
+    pub(super) fn gauges<'r, V: EncodeGaugeValue>(
         &mut self,
         name: &str,
         help: &str,
@@ -163,7 +165,12 @@ impl Families<'_> {
         })
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> Result<(), Error> {
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        value: impl EncodeGaugeValue,
+    ) -> Result<(), Error> {
         self.gauges(name, help, [(Labels::None, value)])
     }
 }
@@ -174,6 +181,7 @@ impl Collector for Snapshot {
         self.topics(&mut out)?;
         self.requests(&mut out)?;
         self.logs(&mut out)?;
+        self.cleaner(&mut out)?;
         self.replicas(&mut out)?;
         self.groups(&mut out)?;
         self.controller(&mut out)

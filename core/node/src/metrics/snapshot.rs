@@ -12,6 +12,7 @@ use ottla_wire::ApiKey;
 use super::{ApiCounts, Bins, TopicCounts};
 use crate::Node;
 use crate::api::SERVED;
+use crate::cleaner::CleanerCounts;
 use crate::partition::Partition;
 
 /// What the metadata says of the cluster, and of this node in it (Kafka classes `ControllerMetadataMetrics`, `ReplicaManager`).
@@ -120,6 +121,8 @@ pub struct Snapshot {
     pub offline_directories: usize,
     /// Open connections of clients.
     pub connections: usize,
+    /// Of the log cleaner.
+    pub cleaner: CleanerCounts,
 }
 
 impl Node {
@@ -151,6 +154,7 @@ impl Node {
             },
             offline_directories: self.directories().iter().filter(|dir| !dir.online).count(),
             connections: self.connection_count(),
+            cleaner: self.cleaner.counts(self),
         }
     }
 }

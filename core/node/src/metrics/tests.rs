@@ -7,6 +7,7 @@ use ottla_types::event::BrokerState;
 
 use super::snapshot::{ClusterCounts, LogRow, Quorum};
 use super::*;
+use crate::cleaner::CleanerCounts;
 
 type Series = BTreeMap<String, f64>;
 
@@ -68,7 +69,9 @@ fn check_labels(text: &str) {
     let mut names = BTreeSet::new();
     loop {
         let (name, value) = rest.split_once("=\"").expect("a label");
-        assert!(is_name(name) && names.insert(name), "{text}");
+        // `logDirectory` is as the JMX exporter has it.
+        let small = name.to_ascii_lowercase();
+        assert!(is_name(&small) && names.insert(name), "{text}");
         let mut chars = value.char_indices();
         let end = loop {
             match chars.next().expect("a closing quote") {
@@ -120,6 +123,11 @@ fn snapshot(metrics: &Metrics, now: Mono) -> Snapshot {
         },
         offline_directories: 1,
         connections: 7,
+        cleaner: CleanerCounts {
+            recopy_percent: 12,
+            uncleanable: vec![("/data".into(), 2, 900)],
+            ..CleanerCounts::default()
+        },
     }
 }
 
@@ -209,6 +217,11 @@ fn the_page_is_strictly_valid_and_has_dashboards_names() {
         ("kafka_server_raftmetrics_high_watermark", 30.0),
         ("kafka_server_kafkaserver_brokerstate", 3.0),
         ("kafka_server_socket_server_metrics_connection_count", 7.0),
+        ("kafka_log_logcleaner_cleaner_recopy_percent", 12.0),
+        (
+            "kafka_log_logcleanermanager_uncleanable_partitions_count{logDirectory=\"/data\"}",
+            2.0,
+        ),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }

@@ -117,6 +117,20 @@ settings! {
     queued_max_requests: i32 = "queued.max.requests" as_i32;
     /// Idle connections are closed after this; below zero means never.
     connections_max_idle_ms: i64 = "connections.max.idle.ms" as_i64;
+    /// Whether compacted topics are compacted.
+    log_cleaner_enable: bool = "log.cleaner.enable" as_bool;
+    /// Logs that are cleaned at the same time.
+    log_cleaner_threads: i32 = "log.cleaner.threads" as_i32;
+    /// How long the cleaner sleeps when there is nothing to clean.
+    log_cleaner_backoff_ms: i64 = "log.cleaner.backoff.ms" as_i64;
+    /// Bytes of all offset maps.
+    log_cleaner_dedupe_buffer_size: i64 = "log.cleaner.dedupe.buffer.size" as_i64;
+    /// Bytes of all the cleaner's buffers for reading and writing.
+    log_cleaner_io_buffer_size: i32 = "log.cleaner.io.buffer.size" as_i32;
+    /// How full an offset map may become, from 0 to 1.
+    log_cleaner_io_buffer_load_factor: f64 = "log.cleaner.io.buffer.load.factor" as_f64;
+    /// Bytes that the cleaner reads and writes in a second.
+    log_cleaner_io_max_bytes_per_second: f64 = "log.cleaner.io.max.bytes.per.second" as_f64;
     /// Connections in all.
     max_connections: i32 = "max.connections" as_i32;
     /// Connections from one address; see also [`BrokerConfig::max_connections_from`].

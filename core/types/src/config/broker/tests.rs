@@ -54,6 +54,7 @@ fn every_setting_has_the_type_of_its_key() {
             "as_i32" => matches!(sample, ConfigValue::Int(_)),
             "as_i16" => matches!(sample, ConfigValue::Short(_)),
             "as_i64" => matches!(sample, ConfigValue::Long(_)),
+            "as_f64" => matches!(sample, ConfigValue::Double(_)),
             "as_bool" => matches!(sample, ConfigValue::Boolean(_)),
             other => panic!("{other}"),
         };

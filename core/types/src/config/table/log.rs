@@ -73,16 +73,26 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "num.replica.alter.log.dirs.threads" Int null [any] ReadOnly Accepted;
     }
     group "Log compaction" {
-        "log.cleaner.backoff.ms" Long "15000" [at_least 0] ClusterWide Accepted;
-        "log.cleaner.dedupe.buffer.size" Long "134217728" [any] ClusterWide Accepted;
-        "log.cleaner.delete.retention.ms" Long "86400000" [at_least 0] ClusterWide Accepted;
-        "log.cleaner.enable" Boolean "true" [any] ReadOnly Accepted;
-        "log.cleaner.io.buffer.load.factor" Double "0.9" [any] ClusterWide Accepted;
-        "log.cleaner.io.buffer.size" Int "524288" [at_least 0] ClusterWide Accepted;
-        "log.cleaner.io.max.bytes.per.second" Double "1.7976931348623157E308" [any] ClusterWide Accepted;
-        "log.cleaner.max.compaction.lag.ms" Long "9223372036854775807" [at_least 1] ClusterWide Accepted;
-        "log.cleaner.min.cleanable.ratio" Double "0.5" [between_f 0.0 1.0] ClusterWide Accepted;
-        "log.cleaner.min.compaction.lag.ms" Long "0" [at_least 0] ClusterWide Accepted;
-        "log.cleaner.threads" Int "1" [at_least 0] ClusterWide Accepted;
+        "log.cleaner.backoff.ms" Long "15000" [at_least 0] ClusterWide Honoured
+            "How long the cleaner sleeps when no log is dirty enough.";
+        "log.cleaner.dedupe.buffer.size" Long "134217728" [any] ClusterWide Honoured
+            "Bytes for the offset maps of all cleanings together; a key takes 24. A log with more dirty keys takes several rounds.";
+        "log.cleaner.delete.retention.ms" Long "86400000" [at_least 0] ClusterWide Honoured
+            "How long tombstones and transaction markers stay once they are clean, for topics without delete.retention.ms.";
+        "log.cleaner.enable" Boolean "true" [any] ReadOnly Honoured "Whether compacted topics are compacted.";
+        "log.cleaner.io.buffer.load.factor" Double "0.9" [any] ClusterWide Honoured
+            "How full an offset map may become before a round ends.";
+        "log.cleaner.io.buffer.size" Int "524288" [at_least 0] ClusterWide Honoured
+            "Bytes for reading and writing, of all cleanings together.";
+        "log.cleaner.io.max.bytes.per.second" Double "1.7976931348623157E308" [any] ClusterWide Honoured
+            "Bytes that all cleanings together read and write in a second, on average.";
+        "log.cleaner.max.compaction.lag.ms" Long "9223372036854775807" [at_least 1] ClusterWide Honoured
+            "A log whose oldest dirty record is older is cleaned however little of it is dirty, for topics without max.compaction.lag.ms.";
+        "log.cleaner.min.cleanable.ratio" Double "0.5" [between_f 0.0 1.0] ClusterWide Honoured
+            "A log is cleaned when more than this part of it is dirty, for topics without min.cleanable.dirty.ratio.";
+        "log.cleaner.min.compaction.lag.ms" Long "0" [at_least 0] ClusterWide Honoured
+            "Younger records are not compacted, for topics without min.compaction.lag.ms.";
+        "log.cleaner.threads" Int "1" [at_least 0] ClusterWide Honoured
+            "How many logs are cleaned at the same time.";
     }
 };

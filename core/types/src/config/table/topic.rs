@@ -5,7 +5,7 @@ use super::super::key::*;
 pub(super) const KEYS: &[ConfigKey] = topic_keys! {
     group "Logs and topics" {
         "cleanup.policy" List "delete" [distinct_of "compact" "delete" may_be_empty] Honoured from "log.cleanup.policy"
-            "What happens to old segments: delete, compact or both. Nothing is compacted yet: compact only asks for keys and keeps segments.";
+            "What happens to old segments: delete them, compact them to the last record of each key, or both.";
         "file.delete.delay.ms" Long "60000" [at_least 0] Accepted from "log.segment.delete.delay.ms";
         "flush.messages" Long "9223372036854775807" [at_least 1] Honoured from "log.flush.interval.messages"
             "Records are synced to disk at the latest after this many; 1 syncs before every acknowledgement.";
@@ -38,10 +38,14 @@ pub(super) const KEYS: &[ConfigKey] = topic_keys! {
         "unclean.leader.election.enable" Boolean "false" [any] Accepted from "unclean.leader.election.enable";
     }
     group "Log compaction" {
-        "delete.retention.ms" Long "86400000" [at_least 0] Accepted from "log.cleaner.delete.retention.ms";
-        "max.compaction.lag.ms" Long "9223372036854775807" [at_least 1] Accepted from "log.cleaner.max.compaction.lag.ms";
-        "min.cleanable.dirty.ratio" Double "0.5" [between_f 0.0 1.0] Accepted from "log.cleaner.min.cleanable.ratio";
-        "min.compaction.lag.ms" Long "0" [at_least 0] Accepted from "log.cleaner.min.compaction.lag.ms";
+        "delete.retention.ms" Long "86400000" [at_least 0] Honoured from "log.cleaner.delete.retention.ms"
+            "How long tombstones and transaction markers stay once they are clean.";
+        "max.compaction.lag.ms" Long "9223372036854775807" [at_least 1] Honoured from "log.cleaner.max.compaction.lag.ms"
+            "A log whose oldest dirty record is older is compacted however little of it is dirty; segments are closed at this age too.";
+        "min.cleanable.dirty.ratio" Double "0.5" [between_f 0.0 1.0] Honoured from "log.cleaner.min.cleanable.ratio"
+            "A log is compacted when more than this part of it is dirty.";
+        "min.compaction.lag.ms" Long "0" [at_least 0] Honoured from "log.cleaner.min.compaction.lag.ms"
+            "Younger records are not compacted.";
     }
     group "Compression" {
         "compression.gzip.level" Int "-1" [unset_or 1 9] Honoured from "compression.gzip.level"
