@@ -2,6 +2,8 @@
 
 pub mod broker;
 pub mod clients;
+pub mod compact;
+mod compacted;
 pub mod echo;
 pub mod full;
 mod history;
@@ -53,6 +55,7 @@ pub fn all() -> Vec<Scenario> {
         broker::BROKER_CACHED,
         clients::CLIENTS,
         clients::CLIENTS_CACHED,
+        compact::COMPACT,
         echo::ECHO,
         full::FULL,
     ]
