@@ -74,11 +74,12 @@ class Broker:
 
     name = ""
 
-    def __init__(self, folder):
+    def __init__(self, folder, settings=()):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True)
         self.port = free_port()
         self.process = None
+        self.settings = tuple(settings)
 
     @property
     def address(self):
@@ -133,7 +134,8 @@ class Ottla(Broker):
     def command(self):
         listeners = f"listeners=PLAINTEXT://{self.address}"
         return [self.binary, "server", "--data-dir", str(self.folder / "data"), "--log-level", "warn",
-                "--override", listeners, "--override", "num.partitions=1"]
+                "--override", listeners, "--override", "num.partitions=1",
+                *(word for setting in self.settings for word in ("--override", setting))]
 
 
 class Floor(Broker):
@@ -151,7 +153,7 @@ class Kafka(Broker):
     def prepare(self):
         (self.folder / "log4j2.properties").write_text(LOG4J)
         text = KAFKA_PROPERTIES.format(port=self.port, controller=free_port(), data=self.folder / "data")
-        self.properties.write_text(text)
+        self.properties.write_text(text + "".join(f"{setting}\n" for setting in self.settings))
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         formatting = subprocess.run(
             self.java("kafka.tools.StorageTool", "format", "-t", "A" + cluster[1:], "-c", str(self.properties)),

@@ -27,6 +27,7 @@ class Row:
     linger: str = "5ms"
     codec: str = "none"
     warm_memory_mib: int = 3072
+    settings: tuple = ()  # of Kafka and Ottla, beside their defaults
     targets: tuple = field(default_factory=tuple)
 
 
@@ -52,6 +53,9 @@ ROWS = [
     Row("rebalance", "200 groups of 5 members, all rebalancing at once, a commit by each member after each", "rebalance", ("kafka", "ottla"),
         warm_memory_mib=0, targets=(Target("p99_ms", "kafka", at_most=1.0), Target("cpu_ms_rebalance", "kafka", at_most=0.5),
                                     Target("peak_mib", "kafka", at_most=0.1))),
+    Row("compaction", "compact 1 KiB records of 200,000 keys, all dirty, 64 MiB segments", "compact", ("kafka", "ottla"), mib=1024,
+        warm_memory_mib=0, settings=("log.cleaner.backoff.ms=100",),
+        targets=(Target("cpu_s_gib", "kafka", at_most=1.0), Target("mb_s", "kafka", at_least=1.0))),
     Row("start", "start to the first acknowledged record, formatted, clean; idle memory after it", "start", ("kafka", "ottla"),
         warm_memory_mib=0, targets=(Target("start_ms", None, at_most=80), Target("idle_mib", "kafka", at_most=0.1))),
 ]
@@ -66,3 +70,4 @@ METRICS = {
     "start": [("start_ms", "start to first ack ms", 1), ("listening_ms", "to listening ms", 1), ("idle_mib", "idle MiB", 1), ("idle_cpu_ms_s", "idle CPU ms/s", 1)],
 }
 METRICS["consume"] = METRICS["produce"]
+METRICS["compact"] = [("cpu_s_gib", "broker CPU s/GiB of log", 2), ("mb_s", "MB/s of log", 0), ("left_mib", "left MiB", 0), ("peak_mib", "peak MiB", 0)]

@@ -121,6 +121,8 @@ def measured(row, broker, load, quick):
         flags += ["-bytes", size, "-warm", size // 2]
     elif row.mode == "rebalance":
         flags += ["-rounds", 5 if quick else 30]
+    elif row.mode == "compact":
+        flags += ["-bytes", size, "-data", broker.folder / "data"]
     else:
         flags += ["-duration", "3s" if quick else "15s", "-warm-for", "2s" if quick else "10s"]
     generator = Load(load, row.mode, *flags, "-gate")
@@ -164,7 +166,7 @@ def started(broker, load, quick):
 
 def one(row, kind, load, work, quick):
     folder = Path(tempfile.mkdtemp(prefix=f"{row.name}-{kind.name}-", dir=work))
-    broker = kind(folder / "broker")
+    broker = kind(folder / "broker", row.settings)
     try:
         broker.prepare()
         if row.mode == "start":

@@ -1,6 +1,6 @@
 // Command load is the native load generator of the benchmark: franz-go, idempotent, acks=all, one partition.
 //
-//	load produce|consume|e2e|start|rebalance [flags] [-- command of the broker]
+//	load produce|consume|e2e|start|compact|rebalance [flags] [-- command of the broker]
 //
 // It prints one JSON object with its result. With -gate it first prints READY when everything is connected and warm, and waits for a
 // line on its stdin, so that the caller can look at the broker's CPU time right before and right after the measured part.
@@ -20,11 +20,11 @@ import (
 
 // options are the flags; not every mode uses each.
 type options struct {
-	broker, topic, codec          string
+	broker, topic, codec, data    string
 	record, batch                 int
 	bytes, warm                   int64
 	linger, duration, warmFor     time.Duration
-	rate                          int
+	rate, keys                    int
 	groups, members, rounds       int
 	fetchPartition, fetchMax, min int
 	gate                          bool
@@ -33,15 +33,15 @@ type options struct {
 
 func main() {
 	if len(os.Args) < 2 {
-		fail(fmt.Errorf("say what to do: produce, consume, e2e, start or rebalance"))
+		fail(fmt.Errorf("say what to do: produce, consume, e2e, start, compact or rebalance"))
 	}
 	o := parse(os.Args[1], os.Args[2:])
 	modes := map[string]func(options) (map[string]any, error){
-		"produce": produce, "consume": consume, "e2e": e2e, "start": start, "rebalance": rebalance,
+		"produce": produce, "consume": consume, "e2e": e2e, "start": start, "compact": compact, "rebalance": rebalance,
 	}
 	mode, ok := modes[os.Args[1]]
 	if !ok {
-		fail(fmt.Errorf("%q is none of produce, consume, e2e, start, rebalance", os.Args[1]))
+		fail(fmt.Errorf("%q is none of produce, consume, e2e, start, compact, rebalance", os.Args[1]))
 	}
 	result, err := mode(o)
 	if err != nil {
@@ -75,6 +75,8 @@ func parse(mode string, args []string) options {
 	f.IntVar(&o.fetchPartition, "fetch-partition", 4<<20, "most bytes of a partition in one fetch")
 	f.IntVar(&o.fetchMax, "fetch-max", 32<<20, "most bytes of one fetch")
 	f.IntVar(&o.min, "fetch-min", 1, "least bytes of one fetch")
+	f.IntVar(&o.keys, "keys", 200_000, "different keys (compact)")
+	f.StringVar(&o.data, "data", "", "the broker's log directory (compact)")
 	f.BoolVar(&o.gate, "gate", false, "print READY and wait for a line before the measured part")
 	_ = f.Parse(args)
 	o.command = f.Args()
