@@ -23,14 +23,15 @@ sys.dont_write_bytecode = True
 
 try:
     from checks import acks, admin, badinput, care, crash, disk, group_tools, groups, matrix, observe, ottla_cli, retention
-    from checks import takeover
+    from checks import pipeline, takeover
     from clients import java, ottla
 except ImportError as error:
     sys.exit(f"conformance: {error}; run setup.sh first")
 from report import Report
 from server import Server
 
-CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "groups", "crash", "takeover", "care"]
+CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "groups", "pipeline", "crash", "takeover",
+          "care"]
 LEAST = 50_000
 """Records that a whole run must have sent and read back."""
 
@@ -68,6 +69,8 @@ def checks(report, bootstrap, only, server=None):
     if "groups" in only:
         groups.run(report, bootstrap)
         group_tools.run(report, bootstrap)
+    if "pipeline" in only:
+        pipeline.run(report, bootstrap)
 
 
 def with_server(report, args):

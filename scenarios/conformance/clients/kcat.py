@@ -14,7 +14,7 @@ KEY_END = "<~k~>"
 RECORD_END = "<~r~>"
 
 
-def _run(args, stdin=None):
+def run(args, stdin=None):
     """Runs kcat to its end; its standard error becomes the failure's message."""
     done = subprocess.run(["kcat", *args], input=stdin, capture_output=True, timeout=TIMEOUT)
     if done.returncode != 0:
@@ -37,7 +37,7 @@ def _produce_run(bootstrap, topic, codec, batch):
         if record.key is not None:
             lines.append(record.key + KEY_END.encode())
         lines.append((record.value or b"") + RECORD_END.encode())
-    _run(args, b"".join(lines))
+    run(args, b"".join(lines))
 
 
 def produce(bootstrap, topic, codec, records):
@@ -66,7 +66,7 @@ def _headers(text):
 
 def read(bootstrap, topic, isolation="read_uncommitted"):
     """Every record of partition 0, from the beginning to the end."""
-    out = _run(["-C", "-b", bootstrap, "-t", topic, "-p", "0", "-o", "beginning", "-e", "-q",
+    out = run(["-C", "-b", bootstrap, "-t", topic, "-p", "0", "-o", "beginning", "-e", "-q",
                 "-X", f"fetch.message.max.bytes={MAX_MESSAGE}", "-X", "check.crcs=true",
                 "-X", f"isolation.level={isolation}", "-X", "fetch.wait.max.ms=50",
                 "-f", "%o %T %K %S %h\n%k%s\n"])
@@ -85,10 +85,10 @@ def read(bootstrap, topic, isolation="read_uncommitted"):
 
 def metadata(bootstrap, topic):
     """What `kcat -L` says about a topic."""
-    return _run(["-L", "-b", bootstrap, "-t", topic]).decode()
+    return run(["-L", "-b", bootstrap, "-t", topic]).decode()
 
 
 def offset_for_time(bootstrap, topic, time):
     """What `kcat -Q` answers for a timestamp."""
-    out = _run(["-Q", "-b", bootstrap, "-t", f"{topic}:0:{time}"]).decode()
+    out = run(["-Q", "-b", bootstrap, "-t", f"{topic}:0:{time}"]).decode()
     return int(out.rsplit("offset", 1)[1].strip())
