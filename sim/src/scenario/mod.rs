@@ -4,6 +4,7 @@ pub mod broker;
 pub mod clients;
 pub mod compact;
 mod compacted;
+pub mod connect;
 pub mod echo;
 pub mod full;
 mod history;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Scenario> {
         clients::CLIENTS,
         clients::CLIENTS_CACHED,
         compact::COMPACT,
+        connect::CONNECT,
         echo::ECHO,
         full::FULL,
     ]
