@@ -89,6 +89,12 @@ fn metrics_and_readiness_are_where_the_ready_line_says() {
         page.contains("\nkafka_log_log_size{topic=\"__cluster_metadata\",partition=\"0\"} "),
         "{page}"
     );
+    let process = page.lines().filter(|line| line.starts_with("process_")).count();
+    assert_eq!(process, 6, "{page}");
+    assert_eq!(
+        get(address, "/v1/broker-state"),
+        (200, "{\"brokerState\":3}\n".into())
+    );
     assert_eq!(get(address, "/").0, 404);
     // A port that is taken is an error that names the key, not a node without metrics.
     let other = Dir::new("http-taken");

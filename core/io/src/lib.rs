@@ -24,4 +24,4 @@ pub use entropy::{Entropy, Rng};
 pub use env::{Env, NoObserver, Observer};
 pub use net::{Listener, Net, Stream};
 pub use op::Op;
-pub use tasks::{BoxFuture, Outcome, Task, TaskHandle, Tasks, run_blocking};
+pub use tasks::{BoxFuture, Outcome, ProcessStats, Task, TaskHandle, Tasks, run_blocking};

@@ -3,6 +3,9 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ottla_types::Time;
 
 use crate::Op;
 
@@ -48,6 +51,23 @@ impl Task {
     }
 }
 
+/// What the operating system says of the process that a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessStats {
+    /// CPU time of all threads, in user and system mode.
+    pub cpu: Duration,
+    /// Bytes of memory in use.
+    pub resident_bytes: u64,
+    /// Bytes of address space.
+    pub virtual_bytes: u64,
+    /// Open files and sockets.
+    pub open_files: u64,
+    /// How many it may open.
+    pub max_files: u64,
+    /// When it was started.
+    pub started: Time,
+}
+
 /// A node's executor.
 pub trait Tasks: Send + Sync {
     /// Runs `task` beside the caller. `name` is for people.
@@ -56,6 +76,10 @@ pub trait Tasks: Send + Sync {
     fn blocking(&self, name: &'static str, work: Box<dyn FnOnce() + Send>) -> Op<()>;
     /// How many tasks can run at the same time.
     fn parallelism(&self) -> usize;
+    /// What the operating system says of the process; `None` where a node is none, as in a trial. Reads files: not for a worker.
+    fn process(&self) -> Option<ProcessStats> {
+        None
+    }
 }
 
 /// [`Tasks::blocking`] with a result. `None` only if the pool is shutting down and dropped the work.

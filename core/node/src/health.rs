@@ -94,6 +94,18 @@ fn state_name(state: BrokerState) -> &'static str {
 }
 
 impl Node {
+    /// The node's state as the agent that operators put beside Kafka tells it (`KafkaAgent` of Strimzi): while logs are loaded with
+    /// how many are left.
+    pub(crate) fn broker_state(&self) -> String {
+        let state = self.health.state();
+        let mut whole = json!({ "brokerState": state as u8 });
+        if state == BrokerState::Recovery {
+            let left = self.logs_to_load();
+            whole["recoveryState"] = json!({ "remainingLogsToRecover": left });
+        }
+        format!("{whole}\n")
+    }
+
     /// Whether this node serves: it runs, is registered and unfenced, and every log directory can be written.
     pub async fn readiness(&self) -> Readiness {
         let state = self.health.state();

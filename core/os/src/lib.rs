@@ -20,6 +20,7 @@ mod file;
 mod limits;
 mod lock;
 mod net;
+mod process;
 mod runtime;
 mod sendfile;
 mod signals;

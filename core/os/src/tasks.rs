@@ -2,9 +2,11 @@
 
 use std::panic::resume_unwind;
 
-use ottla_io::{BoxFuture, Op, Outcome, Task, TaskHandle, Tasks};
+use ottla_io::{BoxFuture, Op, Outcome, ProcessStats, Task, TaskHandle, Tasks};
 use tokio::runtime::Handle;
 use tokio::task::{JoinError, JoinHandle};
+
+use crate::process;
 
 /// The runtime's executor.
 pub(crate) struct OsTasks {
@@ -39,6 +41,10 @@ impl Tasks for OsTasks {
 
     fn parallelism(&self) -> usize {
         self.workers
+    }
+
+    fn process(&self) -> Option<ProcessStats> {
+        process::stats().ok()
     }
 }
 

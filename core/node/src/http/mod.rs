@@ -1,4 +1,4 @@
-//! The HTTP port (`ottla.http.listeners`): `/metrics` and `/v1/ready`, for scrapers and probes. It listens before logs are loaded
+//! The HTTP port (`ottla.http.listeners`): `/metrics`, `/v1/ready` and `/v1/broker-state`, for scrapers and probes. It listens before logs are loaded
 //! and until they are closed, so that a node that starts or stops says so.
 //!
 //! Nobody who connects is trusted: one request per connection, with a small head, soon; a bounded number of connections.

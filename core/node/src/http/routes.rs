@@ -51,9 +51,9 @@ fn response(status: StatusCode, content_type: &'static str, body: impl Into<Byte
 /// Answers a request; without a node the process is about to end.
 pub async fn answer(node: Option<Arc<Node>>, request: &Request<Incoming>) -> Response<Text> {
     let path = request.uri().path();
-    if !matches!(path, "/metrics" | "/v1/ready") {
-        let text =
-            "there is nothing here: GET /metrics for Prometheus, GET /v1/ready for a readiness probe\n";
+    if !matches!(path, "/metrics" | "/v1/ready" | "/v1/broker-state") {
+        let text = "there is nothing here: GET /metrics for Prometheus, GET /v1/ready for a readiness probe, GET \
+                    /v1/broker-state for Kafka's number of the node's state\n";
         return response(StatusCode::NOT_FOUND, TEXT, text);
     }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
@@ -71,6 +71,8 @@ pub async fn answer(node: Option<Arc<Node>>, request: &Request<Incoming>) -> Res
         let accept = request.headers().get(ACCEPT);
         let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
         metrics(node, Format::accepted(accept)).await
+    } else if path == "/v1/broker-state" {
+        response(StatusCode::OK, "application/json", node.broker_state())
     } else {
         let readiness = node.readiness().await;
         let status = if readiness.ready() {

@@ -184,7 +184,8 @@ impl Collector for Snapshot {
         self.cleaner(&mut out)?;
         self.replicas(&mut out)?;
         self.groups(&mut out)?;
-        self.controller(&mut out)
+        self.controller(&mut out)?;
+        self.process(&mut out)
     }
 }
 
@@ -438,6 +439,38 @@ impl Snapshot {
             "kafka_server_broker_metadata_metrics_last_applied_record_offset",
             "The last record of the metadata log that this node has applied",
             q.applied,
+        )
+    }
+
+    /// The names that Prometheus's client libraries have for what the operating system says.
+    fn process(&self, out: &mut Families<'_>) -> Result<(), Error> {
+        let Some(process) = &self.process else {
+            return Ok(());
+        };
+        let cpu = [(Labels::None, process.cpu.as_secs_f64())];
+        let help = "CPU time of all threads";
+        out.family(
+            ("process_cpu_seconds", help, MetricType::Counter),
+            cpu,
+            |series, seconds| series.encode_counter::<NoLabelSet, f64, f64>(&seconds, None),
+        )?;
+        for (name, help, value) in [
+            ("resident_memory_bytes", "Memory in use", process.resident_bytes),
+            ("virtual_memory_bytes", "Address space", process.virtual_bytes),
+            ("open_fds", "Open files and sockets", process.open_files),
+            (
+                "max_fds",
+                "How many files and sockets may be open",
+                process.max_files,
+            ),
+        ] {
+            out.gauge(&format!("process_{name}"), help, value)?;
+        }
+        let started = process.started.0 as f64 / 1000.0;
+        out.gauge(
+            "process_start_time_seconds",
+            "When the process was started, since 1970",
+            started,
         )
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ottla_io::ProcessStats;
 use ottla_metadata::MetadataImage;
 use ottla_store::LogReader;
 use ottla_types::TopicPartition;
@@ -123,9 +124,19 @@ pub struct Snapshot {
     pub connections: usize,
     /// Of the log cleaner.
     pub cleaner: CleanerCounts,
+    /// Of the process, where the node is one.
+    pub process: Option<ProcessStats>,
 }
 
 impl Node {
+    /// How many of this node's partitions have no log in use yet.
+    pub(crate) fn logs_to_load(&self) -> usize {
+        let here = self.topics.all();
+        cluster(&self.image(), self.node_id().0, &here)
+            .replicas_here
+            .saturating_sub(here.len())
+    }
+
     /// What there is to show now.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let image = self.image();
@@ -155,6 +166,7 @@ impl Node {
             offline_directories: self.directories().iter().filter(|dir| !dir.online).count(),
             connections: self.connection_count(),
             cleaner: self.cleaner.counts(self),
+            process: self.env.tasks.process(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_types::TopicPartition;
+use ottla_io::ProcessStats;
 use ottla_types::event::BrokerState;
+use ottla_types::{Time, TopicPartition};
 
 use super::snapshot::{ClusterCounts, LogRow, Quorum};
 use super::*;
@@ -128,6 +129,14 @@ fn snapshot(metrics: &Metrics, now: Mono) -> Snapshot {
             uncleanable: vec![("/data".into(), 2, 900)],
             ..CleanerCounts::default()
         },
+        process: Some(ProcessStats {
+            cpu: Duration::from_millis(1_250),
+            resident_bytes: 20 << 20,
+            virtual_bytes: 1 << 30,
+            open_files: 42,
+            max_files: 1024,
+            started: Time(1_700_000_000_500),
+        }),
     }
 }
 
@@ -222,6 +231,10 @@ fn the_page_is_strictly_valid_and_has_dashboards_names() {
             "kafka_log_logcleanermanager_uncleanable_partitions_count{logDirectory=\"/data\"}",
             2.0,
         ),
+        ("process_cpu_seconds_total", 1.25),
+        ("process_resident_memory_bytes", 20_971_520.0),
+        ("process_open_fds", 42.0),
+        ("process_start_time_seconds", 1_700_000_000.5),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }
