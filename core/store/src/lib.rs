@@ -1,7 +1,7 @@
 //! Layer 3: carries a log's effects out on `ottla_io::Disk`. Kafka's data directory, byte for byte: segments, indexes, snapshots,
 //! checkpoints, `meta.properties`, the clean-shutdown marker.
 //!
-//! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `tidy`, `load`: from a folder to a log.
+//! - [`LogManager`]: all log directories of a node; `format`, `open`, `log_dir`: one directory; `folder`, `tidy`, `load`, `peek`: from a folder to a log.
 //! - [`LogWriter`] (`writer`, `effects`, `upkeep`, `renew`, `closing`): the one writer of a log. [`LogReader`] (`reader`, `times`): its many readers.
 //! - [`Cleaning`] (`clean`, `chunks`, `throttle`): a round of the log cleaner, beside the writer; `swap` puts what comes out in its place.
 //! - [`check`], [`repair`]: a log directory that was refused, while no node uses it.
@@ -15,6 +15,7 @@ mod effects;
 mod epoch_file;
 mod errors;
 mod files;
+mod folder;
 mod format;
 mod group;
 mod handle;
@@ -25,6 +26,7 @@ mod manager;
 mod meta_properties;
 mod names;
 mod open;
+mod peek;
 mod reader;
 mod renew;
 mod repair;

@@ -1,14 +1,11 @@
 //! Loading a partition's folder: which log it is, what a crash left unfinished, and the recovery that `ottla_log::recovery` plans.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use ottla_io::{OpenOptions, read_exact_at};
 use ottla_log::format::file_name::FileKind;
-use ottla_log::format::offset_index::{self, OffsetEntry};
-use ottla_log::format::{time_index, txn_index};
+use ottla_log::format::{offset_index, time_index, txn_index};
 use ottla_log::recovery::{
     Carried, Check, ScanConfig, SegmentReport, SegmentScan, Verdict, judge, plan, sanity_check,
 };
@@ -16,21 +13,18 @@ use ottla_log::{EpochCache, Log, LogConfig, Recovered, SegmentState};
 use ottla_types::{Event, Offset, Time, TopicPartition, Uuid};
 use ottla_wire::records::HEADER_SIZE;
 
-use crate::checkpoint;
 use crate::epoch_file;
-use crate::errors::{LoadError, StorageError, StoreError};
+use crate::errors::{LoadError, StorageError};
 use crate::files;
+use crate::folder;
 use crate::log_dir::{Found, LogDir};
 use crate::names;
+use crate::peek;
 use crate::replay::{self, Depth};
 use crate::segment::{Home, Segment};
 use crate::shared::Shared;
 use crate::tidy::tidy;
 use crate::writer::{LogWriter, LossReport};
-
-/// How many index entries before the end a clean log's headers are read. An entry stands for `index.interval.bytes` of small
-/// batches, or one larger batch, so that this bounds the reads of a start: 16 to 32 of a page each, for logs with producers.
-const RECALLED_ENTRIES: u32 = 16;
 
 /// What a partition is loaded with.
 pub(crate) struct Terms {
@@ -47,7 +41,7 @@ pub(crate) async fn load(
 ) -> Result<(Uuid, LogWriter), LoadError> {
     dir.check()?;
     let folder = dir.folder(tp);
-    let topic_id = topic_id(dir, &folder).await?;
+    let topic_id = folder::topic_id(dir, &folder).await?;
     let home = Arc::new(Home::new(dir.clone(), folder.clone()));
     let bases = tidy(&home).await?;
     let found = dir.found(tp).unwrap_or_default();
@@ -69,57 +63,6 @@ pub(crate) async fn load(
     recovery.check_snapshot().await?;
     let writer = recovery.finish(tp, topic_id, found, &terms).await?;
     Ok((topic_id, writer))
-}
-
-/// Whether a crash interrupted the making of this folder: it has no `partition.metadata`, which comes before the first batch, and
-/// no batch either.
-pub(crate) async fn is_unfinished(dir: &LogDir, tp: &TopicPartition) -> Result<bool, StorageError> {
-    let names = dir.io("listing a folder", dir.disk().list(&dir.folder(tp)).await)?;
-    let batches = |name: &str, len: u64| name.ends_with(".log") && len > 0;
-    Ok(!names
-        .iter()
-        .any(|e| e.name == names::PARTITION_METADATA || batches(&e.name, e.len)))
-}
-
-/// Makes the writer of a new, empty log in a folder that is there.
-pub(crate) async fn create(
-    dir: &Arc<LogDir>,
-    tp: &TopicPartition,
-    topic_id: Uuid,
-    terms: Terms,
-) -> Result<LogWriter, StoreError> {
-    let home = Arc::new(Home::new(dir.clone(), dir.folder(tp)));
-    let mut effects = Vec::new();
-    let log = Log::create(0, terms.now, &mut effects);
-    let nothing = Arc::new(Segment::found(home.clone(), &SegmentState::new(0, terms.now), 0));
-    let shared = Arc::new(Shared::new(tp.clone(), topic_id, home, &log, Vec::new()));
-    let mut writer = LogWriter::new(shared.clone(), log, terms.cfg, nothing, terms.delete_delay_ms);
-    writer.effects = effects;
-    writer.carry_out_plain(terms.now).await?;
-    dir.register(&shared);
-    Ok(writer)
-}
-
-/// The topic id of a folder's `partition.metadata`.
-async fn topic_id(dir: &LogDir, folder: &Path) -> Result<Uuid, LoadError> {
-    let read = files::read_text(dir.disk(), &folder.join(names::PARTITION_METADATA)).await;
-    let bad = |reason: String| LoadError::NoTopicId {
-        folder: folder.to_path_buf(),
-        reason,
-    };
-    let text = match read {
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(bad(e.to_string())),
-        other => dir.io("reading partition.metadata", other)?,
-    };
-    let text = text.ok_or_else(|| bad("it is missing".into()))?;
-    checkpoint::read_partition_metadata(&text).map_err(bad)
-}
-
-/// An index by its first and last entry.
-struct Ends {
-    entries: u32,
-    /// The two; one or none if there are no more.
-    ends: BytesMut,
 }
 
 /// A segment that was looked at.
@@ -227,12 +170,9 @@ impl<'a> Recovery<'a> {
             let text = format!("segment {base:020}.log has {size} bytes, more than a segment can have");
             return Err(dir.fail(text).into());
         };
-        let index = self
-            .peek_index::<{ offset_index::ENTRY_SIZE }>(base, FileKind::Index)
-            .await?;
-        let time = self
-            .peek_index::<{ time_index::ENTRY_SIZE }>(base, FileKind::TimeIndex)
-            .await?;
+        let home = &self.home;
+        let index = peek::ends::<{ offset_index::ENTRY_SIZE }>(home, base, FileKind::Index).await?;
+        let time = peek::ends::<{ time_index::ENTRY_SIZE }>(home, base, FileKind::TimeIndex).await?;
         let txn = files::read(dir.disk(), &self.home.file(base, FileKind::TxnIndex)).await;
         let txn = dir.io("reading an index", txn)?.unwrap_or_default();
         let (index, time) = match (index, time) {
@@ -250,7 +190,7 @@ impl<'a> Recovery<'a> {
         let mut entry = last.and_then(|n| offset_index::entry(&index.ends, base, n));
         let known = self.carried.producers.end();
         if next.is_none() && self.carried.producers.entries().len() > 0 {
-            entry = self.entry_before(base, index.entries).await?;
+            entry = peek::entry_before(home, base, index.entries).await?;
         }
         let from = entry.filter(|e| e.offset < known).map_or(0, |e| e.position);
         // The cleaner asks how old the oldest dirty batch is.
@@ -296,54 +236,6 @@ impl<'a> Recovery<'a> {
             self.carried.producers = ahead;
         }
         Ok(whole)
-    }
-
-    /// What a trusted segment's index begins and ends with; `None` if it can't be one. Most of a large log's indexes is never
-    /// needed, so it isn't read.
-    async fn peek_index<const N: usize>(
-        &self,
-        base: Offset,
-        kind: FileKind,
-    ) -> Result<Option<Ends>, StorageError> {
-        let path = self.home.file(base, kind);
-        let peeked = async {
-            let file = match self.home.disk().open(&path, OpenOptions::Read).await {
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-                other => other?,
-            };
-            let len = file.len().await?;
-            let entries = u32::try_from(len / N as u64)
-                .ok()
-                .filter(|_| len.is_multiple_of(N as u64));
-            let Some(entries) = entries else { return Ok(None) };
-            let (read, mut ends) = read_exact_at(&*file, 0, BytesMut::with_capacity(2 * N), N).await;
-            read?;
-            if entries > 1 {
-                let (read, both) = read_exact_at(&*file, len - N as u64, ends, N).await;
-                read?;
-                ends = both;
-            }
-            Ok(Some(Ends { entries, ends }))
-        };
-        self.home.dir.io("reading an index", peeked.await)
-    }
-
-    /// The index entry from which on a trusted last segment's headers are read: some entries before the last one, so that the
-    /// batches that producers may still retry are found again. `None`: from its begin.
-    async fn entry_before(&self, base: Offset, entries: u32) -> Result<Option<OffsetEntry>, StorageError> {
-        const SIZE: usize = offset_index::ENTRY_SIZE;
-        let Some(n) = entries.checked_sub(RECALLED_ENTRIES) else {
-            return Ok(None);
-        };
-        let path = self.home.file(base, FileKind::Index);
-        let read = async {
-            let file = self.home.disk().open(&path, OpenOptions::Read).await?;
-            let at = u64::from(n) * SIZE as u64;
-            let (read, bytes) = read_exact_at(&*file, at, BytesMut::with_capacity(SIZE), SIZE).await;
-            read.map(|_| bytes)
-        };
-        let bytes = self.home.dir.io("reading an index", read.await)?;
-        Ok(offset_index::entry(&bytes, base, 0))
     }
 
     /// A segment that is read whole, its indexes made anew.
@@ -580,15 +472,4 @@ fn report(writer: &LogWriter) {
         end: offsets.end,
         clean: writer.clean,
     });
-}
-
-/// The content of `partition.metadata`, written before the first append, without which Kafka takes a folder for a stray.
-pub(crate) async fn write_partition_metadata(
-    dir: &LogDir,
-    folder: &Path,
-    topic_id: Uuid,
-) -> Result<(), StoreError> {
-    let text = Bytes::from(checkpoint::write_partition_metadata(topic_id));
-    let written = files::replace(dir.disk(), &folder.join(names::PARTITION_METADATA), text).await;
-    dir.io_or_full("writing partition.metadata", written)
 }

@@ -13,6 +13,7 @@ use ottla_types::{NodeId, Time, TopicPartition, Uuid};
 use crate::checkpoint;
 use crate::errors::{CreateError, LoadError, OpenError, StorageError, StoreError};
 use crate::files;
+use crate::folder;
 use crate::load::{self, Terms};
 use crate::log_dir::{FullDisk, LogDir, Written};
 use crate::names;
@@ -175,7 +176,7 @@ impl LogManager {
                 dirs,
             });
         }
-        if load::is_unfinished(dir, tp).await? {
+        if folder::is_unfinished(dir, tp).await? {
             dir.forget(tp).await?;
             dir.io(
                 "removing an unfinished folder",
@@ -344,9 +345,9 @@ async fn create_in(
     let folder = dir.folder(tp);
     let created = dir.disk().create_dir_all(&folder).await;
     dir.io_or_full("creating a folder", created)?;
-    load::write_partition_metadata(dir, &folder, topic_id).await?;
+    folder::write_partition_metadata(dir, &folder, topic_id).await?;
     dir.io("syncing a log directory", dir.disk().sync_dir(&dir.path).await)?;
-    load::create(dir, tp, topic_id, terms).await
+    folder::create(dir, tp, topic_id, terms).await
 }
 
 async fn close_dir(dir: &LogDir, broker_epoch: i64) -> Result<(), StoreError> {
