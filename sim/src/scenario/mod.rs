@@ -7,6 +7,8 @@ mod compacted;
 pub mod connect;
 pub mod echo;
 pub mod full;
+mod group_history;
+pub mod groups;
 mod history;
 mod node;
 
@@ -60,6 +62,7 @@ pub fn all() -> Vec<Scenario> {
         connect::CONNECT,
         echo::ECHO,
         full::FULL,
+        groups::GROUPS,
     ]
 }
 
