@@ -8,11 +8,15 @@
 pub mod controller;
 pub mod image;
 mod loader;
+pub mod quorum;
 pub mod records;
+pub mod snapshot;
 
 pub use image::{Changes, ConfigResource, MetadataDelta, MetadataImage, ResourceKind};
 pub use loader::Loader;
+pub use quorum::Quorum;
 pub use records::Records;
+pub use snapshot::{Snapshot, SnapshotId};
 
 /// The oldest `metadata.version` that can be read: 3.3-IV3, as in Kafka 4.
 pub const MIN_METADATA_VERSION: i16 = 7;

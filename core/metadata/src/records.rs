@@ -9,6 +9,19 @@ pub use ottla_wire::metadata_records::decode_record as decode;
 /// No operation of a user may write more records than this (Kafka class `QuorumController`, `MAX_RECORDS_PER_USER_OP`).
 pub const MAX_RECORDS_PER_USER_OP: usize = 10_000;
 
+/// The `metadata.version` since which a registration can say that a broker is about to stop (3.4-IV0).
+pub const CONTROLLED_SHUTDOWN_SINCE: i16 = 8;
+/// The `metadata.version` since which a batch of records may be a transaction (3.6-IV1, KIP-868).
+pub const TRANSACTIONS_SINCE: i16 = 13;
+/// The `metadata.version` since which controllers register (3.7-IV0, KIP-919).
+pub const CONTROLLERS_SINCE: i16 = 15;
+/// The `metadata.version` since which the log directories of brokers and replicas are known (3.7-IV2, KIP-858).
+pub const DIRECTORIES_SINCE: i16 = 17;
+/// The `metadata.version` since which eligible leader replicas may be written (4.0-IV1, KIP-966).
+pub const ELR_SINCE: i16 = 23;
+/// The `metadata.version` since which directories may be cordoned (4.3-IV0, KIP-1066).
+pub const CORDONING_SINCE: i16 = 30;
+
 /// Appends `record` with its frame, in the version that `metadata_version` calls for.
 pub fn encode(
     record: &MetadataRecord<'_>,
@@ -22,14 +35,14 @@ pub fn encode(
 fn version_at(record: &MetadataRecord<'_>, level: i16) -> i16 {
     match record {
         MetadataRecord::RegisterBroker(_) => match level {
-            30.. => 4,
-            17.. => 3,
-            8.. => 2,
+            CORDONING_SINCE.. => 4,
+            DIRECTORIES_SINCE.. => 3,
+            CONTROLLED_SHUTDOWN_SINCE.. => 2,
             _ => 1,
         },
         MetadataRecord::Partition(_) | MetadataRecord::PartitionChange(_) => match level {
-            23.. => 2,
-            17.. => 1,
+            ELR_SINCE.. => 2,
+            DIRECTORIES_SINCE.. => 1,
             _ => 0,
         },
         MetadataRecord::BrokerRegistrationChange(change) => change_version(change),

@@ -161,7 +161,9 @@ fn a_snapshot_holds_it_all() {
 /// (reassignments, quotas, credentials) or that no request caused.
 fn decide(image: &MetadataImage, base: i64, batch: &[MetadataRecord<'_>]) -> Option<Records> {
     match &batch[0] {
-        MetadataRecord::BeginTransaction(_) => Some(bootstrap_records(&config(), &DEFAULT_FEATURES).unwrap()),
+        MetadataRecord::BeginTransaction(_) => {
+            Some(bootstrap_records(&config(), format_records(&DEFAULT_FEATURES).unwrap().iter()).unwrap())
+        }
         MetadataRecord::RegisterController(r) => {
             let request = ControllerRegistrationRequest {
                 controller_id: r.controller_id,

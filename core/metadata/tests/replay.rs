@@ -265,7 +265,7 @@ fn a_fresh_cluster_has_the_levels_of_its_format() {
     assert!(booted.is_empty());
     replay(
         &mut booted,
-        &bootstrap_records(&config(), &DEFAULT_FEATURES).unwrap(),
+        &bootstrap_records(&config(), format_records(&DEFAULT_FEATURES).unwrap().iter()).unwrap(),
     );
     assert_eq!(formatted.features(), booted.features());
     assert_eq!(booted.metadata_version(), 30);
@@ -276,6 +276,7 @@ fn a_fresh_cluster_has_the_levels_of_its_format() {
         Some("1")
     );
     assert!(!booted.is_empty() && !booted.in_transaction());
-    let without_elr = bootstrap_records(&config(), &DEFAULT_FEATURES[..1]).unwrap();
+    let without_elr =
+        bootstrap_records(&config(), format_records(&DEFAULT_FEATURES[..1]).unwrap().iter()).unwrap();
     assert_eq!(without_elr.len(), 3);
 }

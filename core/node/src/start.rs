@@ -228,8 +228,9 @@ impl Opened {
     async fn register(&mut self, env: &Env, broker: &BrokerConfig) -> Result<(), StartError> {
         let config = controller_config(broker, self.manager.cluster_id());
         if self.loader.image().is_empty() {
-            let records = controller::bootstrap_records(&config, &controller::DEFAULT_FEATURES)
-                .map_err(ApiError::from)?;
+            let bootstrap =
+                controller::format_records(&controller::DEFAULT_FEATURES).map_err(ApiError::from)?;
+            let records = controller::bootstrap_records(&config, bootstrap.iter())?;
             self.commit(&records).await?;
         }
         let incarnation = random_uuid(env, "incarnation");

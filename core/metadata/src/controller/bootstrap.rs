@@ -1,9 +1,10 @@
 //! The first records of a cluster (Kafka classes `BootstrapMetadata`, `Formatter`, `ActivationRecordsGenerator`).
 
-use super::{ControllerConfig, MIN_ISR};
+use super::{ApiError, ControllerConfig, MIN_ISR};
 use crate::image::ELR_VERSION;
-use crate::records::{PushError, Records};
+use crate::records::{PushError, Records, TRANSACTIONS_SINCE, decode};
 use crate::{MAX_METADATA_VERSION, image::METADATA_VERSION};
+use ottla_types::ErrorCode;
 use ottla_wire::metadata_records::{
     BeginTransactionRecord, ConfigRecord, EndTransactionRecord, FeatureLevelRecord, MetadataRecord,
 };
@@ -25,15 +26,42 @@ pub fn format_records(features: &[(&str, i16)]) -> Result<Records, PushError> {
     Ok(records)
 }
 
-/// What the first active controller appends to an empty log, as one batch: the levels from `bootstrap.checkpoint`, and with
-/// ELR the `min.insync.replicas` of the whole cluster, which ELR must not let drift apart between brokers.
-pub fn bootstrap_records(config: &ControllerConfig, features: &[(&str, i16)]) -> Result<Records, PushError> {
-    let mut records = Records::new(level(features));
-    records.push(&MetadataRecord::BeginTransaction(BeginTransactionRecord {
-        name: Some("Bootstrap records"),
-    }))?;
-    push_features(&mut records, features)?;
-    if features
+/// What the first active controller appends to an empty log, as one batch: what `bootstrap.checkpoint` says, and with
+/// ELR the `min.insync.replicas` of the whole cluster, which ELR must not let drift apart between brokers. `bootstrap` holds
+/// encoded records, such as those of [`format_records`].
+pub fn bootstrap_records<'a>(
+    config: &ControllerConfig,
+    bootstrap: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Records, ApiError> {
+    let decoded: Vec<MetadataRecord<'_>> = bootstrap
+        .into_iter()
+        .map(|value| {
+            decode(value).map_err(|e| {
+                ApiError::new(
+                    ErrorCode::UnknownServerError,
+                    format!("bootstrap.checkpoint: {e:?}"),
+                )
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let levels: Vec<(&str, i16)> = decoded
+        .iter()
+        .filter_map(|record| match record {
+            MetadataRecord::FeatureLevel(r) => Some((r.name, r.feature_level)),
+            _ => None,
+        })
+        .collect();
+    let level = level(&levels);
+    let mut records = Records::new(level);
+    if level >= TRANSACTIONS_SINCE {
+        records.push(&MetadataRecord::BeginTransaction(BeginTransactionRecord {
+            name: Some("Bootstrap records"),
+        }))?;
+    }
+    for record in &decoded {
+        records.push(record)?;
+    }
+    if levels
         .iter()
         .any(|(name, level)| *name == ELR_VERSION && *level > 0)
     {
@@ -44,7 +72,9 @@ pub fn bootstrap_records(config: &ControllerConfig, features: &[(&str, i16)]) ->
             value: Some(&config.min_insync_replicas.to_string()),
         }))?;
     }
-    records.push(&MetadataRecord::EndTransaction(EndTransactionRecord {}))?;
+    if level >= TRANSACTIONS_SINCE {
+        records.push(&MetadataRecord::EndTransaction(EndTransactionRecord {}))?;
+    }
     Ok(records)
 }
 

@@ -6,7 +6,7 @@ use super::{ApiError, ControllerConfig, check_broker_epoch};
 use crate::image::{
     BrokerRegistration, ControllerRegistration, Endpoint, FeatureRange, METADATA_VERSION, MetadataImage,
 };
-use crate::records::Records;
+use crate::records::{CONTROLLED_SHUTDOWN_SINCE, CONTROLLERS_SINCE, CORDONING_SINCE, Records};
 use ottla_types::{ErrorCode, Offset, Uuid};
 use ottla_wire::metadata_records::{BrokerRegistrationChangeRecord, MetadataRecord, UnregisterBrokerRecord};
 
@@ -109,7 +109,8 @@ pub fn register_broker(
         cordoned_log_dirs: None,
     };
     let epoch = registration.epoch;
-    records.push(&MetadataRecord::RegisterBroker(registration.to_record()))?;
+    let record = registration.to_record(image.metadata_version());
+    records.push(&MetadataRecord::RegisterBroker(record))?;
     Ok(Registered { records, epoch })
 }
 
@@ -190,7 +191,7 @@ fn check_features(image: &MetadataImage, features: &[FeatureRange]) -> Result<()
     Ok(())
 }
 
-/// Registers a controller.
+/// Registers a controller. No records below 3.7-IV0, where controllers are not known yet.
 pub fn register_controller(
     image: &MetadataImage,
     request: &ControllerRegistrationRequest,
@@ -202,7 +203,9 @@ pub fn register_controller(
         features: request.features.clone(),
     };
     let mut records = Records::unbounded(image.metadata_version());
-    records.push(&MetadataRecord::RegisterController(registration.to_record()))?;
+    if image.metadata_version() >= CONTROLLERS_SINCE {
+        records.push(&MetadataRecord::RegisterController(registration.to_record()))?;
+    }
     Ok(records)
 }
 
@@ -259,7 +262,8 @@ pub fn controlled_shutdown(
 ) -> Result<Records, ApiError> {
     check_broker_epoch(image, id, epoch)?;
     let mut records = Records::unbounded(image.metadata_version());
-    if !registered(image, id)?.in_controlled_shutdown {
+    let known = image.metadata_version() >= CONTROLLED_SHUTDOWN_SINCE;
+    if known && !registered(image, id)?.in_controlled_shutdown {
         push_change(
             &mut records,
             BrokerRegistrationChangeRecord {
@@ -299,8 +303,7 @@ pub fn cordon_log_dirs(
     check_broker_epoch(image, id, epoch)?;
     let mut records = Records::unbounded(image.metadata_version());
     let as_known = registered(image, id)?.cordoned_log_dirs.as_deref() == Some(cordoned);
-    // Only 4.3-IV0 has the field.
-    if !as_known && image.metadata_version() >= 30 {
+    if !as_known && image.metadata_version() >= CORDONING_SINCE {
         let cordoned_log_dirs = Some(cordoned.to_vec());
         push_change(
             &mut records,

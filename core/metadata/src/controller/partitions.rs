@@ -194,7 +194,8 @@ pub(super) fn push_partitions(
             .map(|id| default_directory(image, *id))
             .collect();
         let partition = Partition::new(place.replicas.clone(), directories, place.isr.clone());
-        records.push(&MetadataRecord::Partition(partition.to_record(topic_id, index)))?;
+        let record = partition.to_record(topic_id, index, image.metadata_version());
+        records.push(&MetadataRecord::Partition(record))?;
     }
     Ok(())
 }

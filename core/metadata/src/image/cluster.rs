@@ -2,6 +2,7 @@
 //! to the active controller's memory, not to the log.
 
 use super::Map;
+use crate::records::{CONTROLLED_SHUTDOWN_SINCE, CORDONING_SINCE, DIRECTORIES_SINCE};
 use ottla_types::{Uuid, Violation};
 use ottla_wire::metadata_records::register_broker_record::{BrokerEndpoint, BrokerFeature};
 use ottla_wire::metadata_records::register_controller_record::{ControllerEndpoint, ControllerFeature};
@@ -79,8 +80,8 @@ impl BrokerRegistration {
             .filter(|dir| !cordoned.contains(dir))
     }
 
-    /// The record that makes this registration.
-    pub fn to_record(&self) -> RegisterBrokerRecord<'_> {
+    /// The record that makes this registration, with what it can hold at a `metadata.version`.
+    pub fn to_record(&self, level: i16) -> RegisterBrokerRecord<'_> {
         RegisterBrokerRecord {
             broker_id: self.id,
             is_migrating_zk_broker: false,
@@ -107,9 +108,16 @@ impl BrokerRegistration {
                 .collect(),
             rack: self.rack.as_deref(),
             fenced: self.fenced,
-            in_controlled_shutdown: self.in_controlled_shutdown,
-            log_dirs: self.log_dirs.clone(),
-            cordoned_log_dirs: self.cordoned_log_dirs.clone(),
+            in_controlled_shutdown: self.in_controlled_shutdown && level >= CONTROLLED_SHUTDOWN_SINCE,
+            log_dirs: if level >= DIRECTORIES_SINCE {
+                self.log_dirs.clone()
+            } else {
+                Vec::new()
+            },
+            cordoned_log_dirs: self
+                .cordoned_log_dirs
+                .clone()
+                .filter(|_| level >= CORDONING_SINCE),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One partition's registration, and how records make and change it (Kafka class `PartitionRegistration`). Which change is
 //! right at a given moment is the controller's business.
 
+use crate::records::{DIRECTORIES_SINCE, ELR_SINCE};
 use ottla_types::{Epoch, Uuid, Violation};
 use ottla_wire::metadata_records::{PartitionChangeRecord, PartitionRecord};
 
@@ -149,8 +150,8 @@ impl Partition {
         Ok(next)
     }
 
-    /// The record that makes this partition.
-    pub fn to_record(&self, topic_id: Uuid, partition_id: i32) -> PartitionRecord {
+    /// The record that makes this partition, with what it can hold at a `metadata.version`.
+    pub fn to_record(&self, topic_id: Uuid, partition_id: i32, level: i16) -> PartitionRecord {
         let unless_empty = |ids: &Vec<i32>| (!ids.is_empty()).then(|| ids.clone());
         PartitionRecord {
             partition_id,
@@ -163,9 +164,13 @@ impl Partition {
             leader_recovery_state: self.leader_recovery_state.to_wire(),
             leader_epoch: self.leader_epoch,
             partition_epoch: self.partition_epoch,
-            directories: self.directories.clone(),
-            eligible_leader_replicas: unless_empty(&self.elr),
-            last_known_elr: unless_empty(&self.last_known_elr),
+            directories: if level >= DIRECTORIES_SINCE {
+                self.directories.clone()
+            } else {
+                Vec::new()
+            },
+            eligible_leader_replicas: unless_empty(&self.elr).filter(|_| level >= ELR_SINCE),
+            last_known_elr: unless_empty(&self.last_known_elr).filter(|_| level >= ELR_SINCE),
         }
     }
 
@@ -266,7 +271,7 @@ mod tests {
     #[test]
     fn impossible_partitions_are_violations() {
         let good =
-            Partition::new(vec![1, 2], vec![DIRECTORY_UNASSIGNED; 2], vec![1]).to_record(Uuid::ZERO, 0);
+            Partition::new(vec![1, 2], vec![DIRECTORY_UNASSIGNED; 2], vec![1]).to_record(Uuid::ZERO, 0, 30);
         assert!(Partition::from_record(&good).is_ok());
         type Spoil = fn(&mut PartitionRecord);
         let bad: [(&str, Spoil); 7] = [

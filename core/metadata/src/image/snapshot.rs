@@ -1,7 +1,7 @@
-//! An image as records: what a snapshot holds, in the order in which replay accepts it (Kafka class `ImageWriter`). The
-//! snapshot's header and footer are the quorum's.
+//! An image as records: what a snapshot holds, in Kafka's order (Kafka classes `MetadataImage`, `ImageWriter`);
+//! where Kafka walks a hash table, the order is the key's. The file around them is in `snapshot`.
 
-use super::{METADATA_VERSION, MetadataImage, State};
+use super::{METADATA_VERSION, MetadataImage, Security, State};
 use crate::records::{PushError, Records};
 use ottla_wire::metadata_records::client_quota_record::EntityData;
 use ottla_wire::metadata_records::{
@@ -20,14 +20,15 @@ impl MetadataImage {
             .unwrap_or(self.metadata_version());
         let mut out = Records::unbounded(level);
         state.write_features(&mut out)?;
+        for broker in state.cluster.brokers() {
+            out.push(&MetadataRecord::RegisterBroker(broker.to_record(level)))?;
+        }
         for controller in state.cluster.controllers() {
             out.push(&MetadataRecord::RegisterController(controller.to_record()))?;
         }
-        for broker in state.cluster.brokers() {
-            out.push(&MetadataRecord::RegisterBroker(broker.to_record()))?;
-        }
-        state.write_topics(&mut out)?;
+        state.write_topics(level, &mut out)?;
         state.write_configs(&mut out)?;
+        state.security.write_quotas(&mut out)?;
         if state.next_producer_id > 0 {
             let next_producer_id = state.next_producer_id;
             out.push(&MetadataRecord::ProducerIds(ProducerIdsRecord {
@@ -36,7 +37,7 @@ impl MetadataImage {
                 next_producer_id,
             }))?;
         }
-        state.write_security(&mut out)?;
+        state.security.write(&mut out)?;
         Ok(out)
     }
 }
@@ -57,14 +58,16 @@ impl State {
         Ok(())
     }
 
-    fn write_topics(&self, out: &mut Records) -> Result<(), PushError> {
+    fn write_topics(&self, level: i16, out: &mut Records) -> Result<(), PushError> {
         for topic in self.topics.iter() {
             out.push(&MetadataRecord::Topic(TopicRecord {
                 name: &topic.name,
                 topic_id: topic.id,
             }))?;
             for (index, partition) in topic.partitions.iter() {
-                out.push(&MetadataRecord::Partition(partition.to_record(topic.id, *index)))?;
+                out.push(&MetadataRecord::Partition(
+                    partition.to_record(topic.id, *index, level),
+                ))?;
             }
         }
         Ok(())
@@ -83,19 +86,11 @@ impl State {
         }
         Ok(())
     }
+}
 
-    fn write_security(&self, out: &mut Records) -> Result<(), PushError> {
-        for (user, c) in self.security.scram.iter() {
-            out.push(&MetadataRecord::UserScramCredential(UserScramCredentialRecord {
-                name: &user.name,
-                mechanism: user.mechanism,
-                salt: &c.salt,
-                stored_key: &c.stored_key,
-                server_key: &c.server_key,
-                iterations: c.iterations,
-            }))?;
-        }
-        for (entity, values) in self.security.quotas.iter() {
+impl Security {
+    fn write_quotas(&self, out: &mut Records) -> Result<(), PushError> {
+        for (entity, values) in self.quotas.iter() {
             for (key, value) in values {
                 let entity = entity
                     .iter()
@@ -113,7 +108,12 @@ impl State {
                 out.push(&MetadataRecord::ClientQuota(record))?;
             }
         }
-        for (id, acl) in self.security.acls.iter() {
+        Ok(())
+    }
+
+    /// All but quotas.
+    fn write(&self, out: &mut Records) -> Result<(), PushError> {
+        for (id, acl) in self.acls.iter() {
             out.push(&MetadataRecord::AccessControlEntry(AccessControlEntryRecord {
                 id: *id,
                 resource_type: acl.resource_type,
@@ -125,7 +125,17 @@ impl State {
                 permission_type: acl.permission_type,
             }))?;
         }
-        for (id, token) in self.security.tokens.iter() {
+        for (user, c) in self.scram.iter() {
+            out.push(&MetadataRecord::UserScramCredential(UserScramCredentialRecord {
+                name: &user.name,
+                mechanism: user.mechanism,
+                salt: &c.salt,
+                stored_key: &c.stored_key,
+                server_key: &c.server_key,
+                iterations: c.iterations,
+            }))?;
+        }
+        for (id, token) in self.tokens.iter() {
             out.push(&MetadataRecord::DelegationToken(DelegationTokenRecord {
                 owner: &token.owner,
                 requester: &token.requester,

@@ -92,7 +92,7 @@ pub fn cluster(brokers: i32) -> MetadataImage {
     let mut image = MetadataImage::default();
     replay(
         &mut image,
-        &bootstrap_records(&config(), &DEFAULT_FEATURES).unwrap(),
+        &bootstrap_records(&config(), format_records(&DEFAULT_FEATURES).unwrap().iter()).unwrap(),
     );
     for id in 1..=brokers {
         let request = registration(id, 0, -1);
