@@ -4,6 +4,7 @@
 use crate::image::{Changes, MetadataDelta, MetadataImage};
 use crate::records;
 use ottla_types::{Offset, Violation};
+use ottla_wire::{DecodeError, DecodeErrorKind};
 
 /// Replays records and tells what to publish.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -87,9 +88,22 @@ impl Loader {
         let record = records::decode(value).map_err(|error| {
             Violation::new(
                 "metadata-record-is-readable",
-                format!("at offset {offset}: {error:?}"),
+                format!("the record at offset {offset} can't be read: {}", unreadable(&error)),
             )
         })?;
         self.image.replay(&record, offset, &mut self.delta)
+    }
+}
+
+fn unreadable(error: &DecodeError) -> String {
+    let most = crate::MAX_METADATA_VERSION;
+    match &error.kind {
+        DecodeErrorKind::UnknownRecord { id } => {
+            format!("no record has type {id} up to metadata.version {most}")
+        }
+        DecodeErrorKind::UnsupportedVersion { message, version } => {
+            format!("{message} has no version {version} up to metadata.version {most}")
+        }
+        _ => format!("{error:?}"),
     }
 }

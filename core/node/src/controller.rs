@@ -1,9 +1,12 @@
 //! The active controller: one task that turns requests into records, commits them, replays them and has them applied, one change
 //! after the other. What a change consists of is `ottla_metadata::controller`'s; here is only the order of things.
 
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use ottla_io::Rng;
+use ottla_io::{Env, Rng};
 use ottla_metadata::controller::ApiError;
 use ottla_metadata::{Loader, MetadataImage, Records};
 use ottla_store::LogWriter;
@@ -11,7 +14,7 @@ use ottla_types::ErrorCode;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Node;
-use crate::kraft::MetadataLog;
+use crate::kraft::{MetadataLog, Written};
 use crate::start::StartError;
 
 /// Changes that may wait; a request for one more waits itself.
@@ -37,7 +40,15 @@ type Plan = Box<dyn FnOnce(&mut Planner<'_>) -> (Option<Records>, Then) + Send>;
 enum Command {
     Change(Plan),
     Host,
+    Tidy,
     Stop(oneshot::Sender<LogWriter>),
+}
+
+/// What the controller has to deal with.
+enum Next {
+    Written(Written),
+    /// `None` when nobody can hand in anything any more.
+    Command(Option<Command>),
 }
 
 /// Where changes are handed in.
@@ -49,11 +60,14 @@ pub struct Duty {
     log: MetadataLog,
     loader: Loader,
     rng: Rng,
+    env: Env,
+    /// The snapshot that is being written.
+    writing: Option<oneshot::Receiver<Written>>,
 }
 
 impl Controller {
     /// A controller over a replayed log.
-    pub fn new(log: MetadataLog, loader: Loader, rng: Rng) -> (Controller, Duty) {
+    pub fn new(env: &Env, log: MetadataLog, loader: Loader, rng: Rng) -> (Controller, Duty) {
         let (send, commands) = mpsc::channel(QUEUE);
         (
             Controller(send),
@@ -62,6 +76,8 @@ impl Controller {
                 log,
                 loader,
                 rng,
+                env: env.clone(),
+                writing: None,
             },
         )
     }
@@ -91,6 +107,11 @@ impl Controller {
         let _ = self.0.send(Command::Host).await;
     }
 
+    /// Has the controller see whether a snapshot is due, or the past can go.
+    pub async fn tidy(&self) {
+        let _ = self.0.send(Command::Tidy).await;
+    }
+
     /// Ends the controller after the changes handed in so far. The result is its log.
     pub async fn stop(&self) -> Option<LogWriter> {
         let (reply, log) = oneshot::channel();
@@ -102,21 +123,73 @@ impl Controller {
 impl Duty {
     /// Makes changes until told to stop. An error ends the process: what the log holds and what memory holds may differ.
     pub async fn run(mut self, node: Arc<Node>) {
-        while let Some(command) = self.commands.recv().await {
-            match command {
-                Command::Change(plan) => {
-                    if let Err(error) = self.change(&node, plan).await {
-                        node.fail(format!("the metadata log can't be written: {error}"));
+        loop {
+            let command = match self.next().await {
+                Next::Written(written) => {
+                    if let Err(error) = self.log.written(written).await {
+                        node.fail(format!("the metadata log can't be cut: {error}"));
                         return;
                     }
+                    continue;
                 }
-                Command::Host => node.host_again().await,
-                Command::Stop(reply) => {
+                Next::Command(command) => command,
+            };
+            let done = match command {
+                Some(Command::Change(plan)) => self.change(&node, plan).await,
+                Some(Command::Host) => {
+                    node.host_again().await;
+                    Ok(())
+                }
+                Some(Command::Tidy) => self.log.clean().await,
+                Some(Command::Stop(reply)) => {
+                    // What is under way must not write to a directory that is not ours any more.
+                    if let Some(writing) = self.writing.take() {
+                        let _ = writing.await;
+                    }
                     let _ = reply.send(self.log.into_writer());
                     return;
                 }
+                None => return,
+            };
+            if let Err(error) = done {
+                node.fail(format!("the metadata log can't be written: {error}"));
+                return;
             }
+            self.snapshot();
         }
+    }
+
+    /// A snapshot's end first, so that it is not delayed by ever more changes.
+    async fn next(&mut self) -> Next {
+        poll_fn(|cx| {
+            if let Some(writing) = &mut self.writing
+                && let Poll::Ready(written) = Pin::new(writing).poll(cx)
+            {
+                self.writing = None;
+                let gone = |_| Err("the task that wrote it is gone".to_string());
+                return Poll::Ready(Next::Written(written.unwrap_or_else(gone)));
+            }
+            self.commands.poll_recv(cx).map(Next::Command)
+        })
+        .await
+    }
+
+    /// Begins a snapshot beside the changes that go on, if one is due.
+    fn snapshot(&mut self) {
+        if self.writing.is_some() {
+            return;
+        }
+        let Some(job) = self.log.snapshot_if_due(self.loader.published()) else {
+            return;
+        };
+        let (send, written) = oneshot::channel();
+        let env = self.env.clone();
+        let work = async move {
+            let _ = send.send(job.run(&env).await);
+        };
+        // It ends by itself, and a stop waits for it.
+        drop(self.env.tasks.spawn("metadata-snapshot", Box::pin(work)));
+        self.writing = Some(written);
     }
 
     async fn change(&mut self, node: &Arc<Node>, plan: Plan) -> Result<(), StartError> {

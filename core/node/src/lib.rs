@@ -5,7 +5,7 @@
 //! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
 //! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
 //! - `groups/`: the coordinators of consumer groups, over `__consumer_offsets`.
-//! - `controller.rs`, `kraft.rs`: metadata changes and the log they are committed to; `configs.rs`: settings that take hold.
+//! - `controller.rs`, `kraft/`: metadata changes and the log they are committed to; `configs.rs`: settings that take hold.
 //! - `http/`, `metrics/`, `health.rs`: `/metrics` and `/v1/ready`.
 //!
 //! The only source of state at start is the replay of `__cluster_metadata-0`.

@@ -70,7 +70,7 @@ impl Node {
         let image = Arc::new(opened.loader.published().clone());
         let metadata_log = opened.log.reader();
         let listeners = opened.listeners;
-        let (controller, duty) = Controller::new(opened.log, opened.loader, rng);
+        let (controller, duty) = Controller::new(&env, opened.log, opened.loader, rng);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
         let node = Arc::new(Node {
             topics: Topics::default(),
@@ -379,6 +379,12 @@ impl Node {
                 .tasks
                 .spawn("checkpoints", Box::pin(self.clone().checkpoint(checkpoint))),
         );
+        let look = crate::kraft::Policy::of(&broker).look_every();
+        self.keep(
+            self.env
+                .tasks
+                .spawn("metadata", Box::pin(self.clone().tidy_metadata(look))),
+        );
     }
 
     async fn maintain(self: Arc<Self>, delay: Duration, every: Duration) {
@@ -389,6 +395,13 @@ impl Node {
             }
             self.manager.maintain(self.env.clock.wall()).await;
             self.env.clock.sleep(every).await;
+        }
+    }
+
+    async fn tidy_metadata(self: Arc<Self>, every: Duration) {
+        loop {
+            self.env.clock.sleep(every).await;
+            self.controller.tidy().await;
         }
     }
 

@@ -14,7 +14,8 @@ use ottla_types::{NodeId, Uuid, Violation};
 
 use crate::configs::configured;
 use crate::features::SUPPORTED;
-use crate::kraft::MetadataLog;
+use crate::format;
+use crate::kraft::{self, MetadataLog};
 
 /// Why a node could not start, or had to stop.
 #[derive(Debug)]
@@ -42,6 +43,13 @@ pub enum StartError {
     },
     /// The controller refused this node.
     Refused(ApiError),
+    /// The metadata in a log directory is of a kind that this release does not know. Nothing was changed.
+    Refusal {
+        /// The directory.
+        dir: PathBuf,
+        /// What is not known.
+        reason: String,
+    },
     /// The configuration asks for something that is not served yet.
     Unsupported(String),
     /// An invariant does not hold.
@@ -66,6 +74,12 @@ impl std::fmt::Display for StartError {
                 )
             }
             StartError::Refused(error) => write!(f, "the controller refused this node: {error}"),
+            StartError::Refusal { dir, reason } => write!(
+                f,
+                "{} was left as it is: {reason}. Start it with the release that wrote it last; if that is a newer one, its \
+                 `kafka-features downgrade` may take the cluster to a level that is known here",
+                dir.display()
+            ),
             StartError::Unsupported(what) => f.write_str(what),
             StartError::Violation(violation) => violation.fmt(f),
         }
@@ -163,10 +177,9 @@ pub async fn open(env: &Env, broker: &BrokerConfig) -> Result<Opened, StartError
         delete_delay_ms: u64::try_from(broker.log_segment_delete_delay_ms()).unwrap_or(0),
         ..StoreConfig::new(dirs, NodeId(broker.node_id()))
     };
+    kraft::preflight(env, broker).await?;
     let manager = LogManager::open(env, config).await?;
-    let mut loader = Loader::new();
-    let mut replay = |offset, value: &[u8]| loader.replay(value, offset).map_err(StartError::from);
-    let log = MetadataLog::open(env, &manager, broker, &mut replay).await?;
+    let (log, loader) = MetadataLog::open(env, &manager, broker).await?;
     // What was set while running holds from the start, where this node listens too.
     let broker = &configured(broker, loader.image());
     let mut opened = Opened {
@@ -228,9 +241,9 @@ impl Opened {
     async fn register(&mut self, env: &Env, broker: &BrokerConfig) -> Result<(), StartError> {
         let config = controller_config(broker, self.manager.cluster_id());
         if self.loader.image().is_empty() {
-            let bootstrap =
-                controller::format_records(&controller::DEFAULT_FEATURES).map_err(ApiError::from)?;
-            let records = controller::bootstrap_records(&config, bootstrap.iter())?;
+            let bootstrap = format::bootstrap(env, broker).await?;
+            let bootstrap = bootstrap.iter().map(Vec::as_slice);
+            let records = controller::bootstrap_records(&config, bootstrap)?;
             self.commit(&records).await?;
         }
         let incarnation = random_uuid(env, "incarnation");

@@ -119,6 +119,7 @@ impl LogWriter {
         let cause = match cause {
             StartCause::RetentionTime => StartMove::RetentionTime,
             StartCause::RetentionSize => StartMove::RetentionSize,
+            StartCause::Snapshot => StartMove::Snapshot,
             StartCause::DeleteRecords | StartCause::Leader | StartCause::Truncation => {
                 StartMove::DeleteRecords
             }

@@ -7,6 +7,7 @@
 //! - [`check`], [`repair`]: a log directory that was refused, while no node uses it.
 //! - `segment`, `index_file`, `handle`, `scan`, `replay`: files. What is in them is decided by `ottla_log`.
 
+mod adopt;
 mod checkpoint;
 mod chunks;
 mod clean;

@@ -126,6 +126,20 @@ pub enum Event {
         /// Offset of the last record applied.
         offset: Offset,
     },
+    /// A snapshot of the metadata is on the platter.
+    SnapshotWritten {
+        /// The offset behind the last record that it contains.
+        offset: Offset,
+        /// The epoch of that record.
+        epoch: Epoch,
+    },
+    /// A start took the metadata from a snapshot, and from the log only what is behind it.
+    SnapshotLoaded {
+        /// The offset behind the last record that it contains.
+        offset: Offset,
+        /// The epoch of that record.
+        epoch: Epoch,
+    },
     /// A log directory was taken offline.
     LogDirOffline {
         /// Its path.
@@ -153,6 +167,8 @@ pub enum StartMove {
     RetentionSize,
     /// DeleteRecords.
     DeleteRecords,
+    /// A snapshot stands for what came before.
+    Snapshot,
 }
 
 /// Kafka's `BrokerState`.

@@ -56,6 +56,8 @@ pub enum StartCause {
     RetentionSize,
     /// DeleteRecords.
     DeleteRecords,
+    /// A snapshot stands for what came before.
+    Snapshot,
     /// The leader's log start.
     Leader,
     /// The log was cut below it, or reset.

@@ -93,6 +93,18 @@ impl Snapshot {
         }
     }
 
+    /// The append time of the last record that a snapshot contains, from the begin of its file alone; `None` when there is no header.
+    pub fn read_timestamp(begin: &[u8]) -> Option<i64> {
+        let batch = BatchRef::first(begin).ok()?;
+        batch.verify_crc().ok()?;
+        let record = batch.records().next()?.ok()?;
+        let kind = ControlType::from_key(record.key?)?;
+        match ControlRecord::decode(kind, record.value?).ok()? {
+            ControlRecord::SnapshotHeader(header) => Some(header.last_contained_log_timestamp),
+            _ => None,
+        }
+    }
+
     fn take(
         &mut self,
         batch: &BatchRef<'_>,

@@ -119,6 +119,14 @@ impl World {
         }
     }
 
+    /// A world whose disk holds these files, as after the death of another world's node.
+    pub fn with_files(files: &BTreeMap<String, Vec<u8>>) -> Self {
+        World {
+            disk: MemDisk::import(files).expect("files and their folders"),
+            ..World::new()
+        }
+    }
+
     fn env(&self) -> Env {
         Env {
             clock: Arc::new(self.clone()),

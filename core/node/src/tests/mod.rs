@@ -4,5 +4,6 @@ mod alter_configs;
 mod configs;
 mod connections;
 mod groups;
+mod metadata;
 mod partitions;
 mod protocol;
