@@ -23,7 +23,7 @@ sys.dont_write_bytecode = True
 
 try:
     from checks import acks, admin, badinput, care, crash, disk, group_tools, groups, matrix, observe, ottla_cli, retention
-    from checks import pipeline, takeover
+    from checks import pipeline, roundtrip, takeover
     from clients import java, ottla
 except ImportError as error:
     sys.exit(f"conformance: {error}; run setup.sh first")
@@ -31,7 +31,7 @@ from report import Report
 from server import Server
 
 CHECKS = ["matrix", "acks", "admin", "ottla_cli", "badinput", "observe", "retention", "groups", "pipeline", "crash", "takeover",
-          "care"]
+          "roundtrip", "care"]
 LEAST = 50_000
 """Records that a whole run must have sent and read back."""
 

@@ -88,7 +88,10 @@ impl Loader {
         let record = records::decode(value).map_err(|error| {
             Violation::new(
                 "metadata-record-is-readable",
-                format!("the record at offset {offset} can't be read: {}", unreadable(&error)),
+                format!(
+                    "the record at offset {offset} can't be read: {}",
+                    unreadable(&error)
+                ),
             )
         })?;
         self.image.replay(&record, offset, &mut self.delta)

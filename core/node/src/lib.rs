@@ -1,6 +1,7 @@
 //! Layer 4: one process of the cluster. Routes requests, drives the machines, owns the partitions and the timers.
 //!
-//! - [`Node`] (`node.rs`): everything a running node holds, its start and its stop; `start.rs`: what comes before serving.
+//! - [`Node`] (`node.rs`): everything a running node holds, its start and its stop; `start.rs`: what comes before serving;
+//!   `shutdown.rs`: what comes before a stop.
 //! - `connections.rs`: listeners and the limits on connections.
 //! - `dispatch.rs`, `api/`: from a frame to an answer, one file per API.
 //! - `partition.rs`, `validate.rs`, `waiters.rs`: appends, acknowledgements, long polling; `sessions.rs`: fetch sessions.
@@ -29,6 +30,7 @@ mod node;
 mod partition;
 mod producer_ids;
 mod sessions;
+mod shutdown;
 mod start;
 #[cfg(test)]
 mod testing;

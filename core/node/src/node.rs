@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use ottla_io::{Env, Mono, Task};
-use ottla_metadata::{Changes, ConfigResource, MetadataImage};
+use ottla_metadata::{Changes, ConfigResource, MetadataImage, Quorum};
 use ottla_store::{Directory, LoadError, LogManager, LogReader};
 use ottla_types::config::{BrokerConfig, TopicConfig};
 use ottla_types::event::BrokerState;
-use ottla_types::{Event, NodeId, TopicPartition, Uuid};
+use ottla_types::{Epoch, Event, NodeId, TopicPartition, Uuid};
 use tokio::sync::Notify;
 
 use crate::cleaner::Cleaner;
@@ -53,6 +53,8 @@ pub struct Node {
     /// Partitions that the disk had no room for, by topic id.
     unhosted: Mutex<BTreeSet<(Uuid, i32)>>,
     broker_epoch: i64,
+    /// The epoch in which this node leads the metadata's quorum, and what the log says of that.
+    quorum: (Epoch, Quorum),
     addresses: Mutex<Vec<(String, SocketAddr)>>,
     http: Mutex<Vec<(SocketAddr, Task)>>,
     tasks: Mutex<Vec<Task>>,
@@ -69,6 +71,7 @@ impl Node {
         let rng = env.entropy.stream("controller");
         let image = Arc::new(opened.loader.published().clone());
         let metadata_log = opened.log.reader();
+        let quorum = (opened.log.epoch(), opened.log.quorum().clone());
         let listeners = opened.listeners;
         let (controller, duty) = Controller::new(&env, opened.log, opened.loader, rng);
         let slots = usize::try_from(config.max_incremental_fetch_session_cache_slots()).unwrap_or(0);
@@ -89,6 +92,7 @@ impl Node {
             metadata_log,
             unhosted: Mutex::default(),
             broker_epoch: opened.broker_epoch,
+            quorum,
             addresses: Mutex::default(),
             http: Mutex::default(),
             tasks: Mutex::default(),
@@ -130,6 +134,7 @@ impl Node {
         self.topics.all().iter().for_each(|p| p.waiters.wake_all());
         let deadline = self.env.clock.now().after(DRAIN);
         self.connections.drain(self.env.clock.as_ref(), deadline).await;
+        self.leave().await;
         let mut writers = Vec::new();
         writers.extend(self.controller.stop().await);
         for partition in self.topics.all() {
@@ -199,6 +204,10 @@ impl Node {
 
     pub(crate) fn metadata_log(&self) -> &LogReader {
         &self.metadata_log
+    }
+
+    pub(crate) fn quorum(&self) -> &(Epoch, Quorum) {
+        &self.quorum
     }
 
     pub(crate) fn connection_count(&self) -> usize {

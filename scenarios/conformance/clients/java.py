@@ -31,6 +31,10 @@ TOOLS = {
     "producer-perf-test": "org.apache.kafka.tools.ProducerPerformance",
     "dump-log": "org.apache.kafka.tools.DumpLogSegments",
     "storage": "org.apache.kafka.tools.StorageTool",
+    "metadata-quorum": "org.apache.kafka.tools.MetadataQuorumCommand",
+    "metadata-shell": "org.apache.kafka.shell.MetadataShell",
+    "features": "org.apache.kafka.tools.FeatureCommand",
+    "cluster": "org.apache.kafka.tools.ClusterTool",
 }
 OLD_NAMES = {
     "configs": "kafka.admin.ConfigCommand",

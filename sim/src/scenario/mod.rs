@@ -10,6 +10,7 @@ pub mod full;
 mod group_history;
 pub mod groups;
 mod history;
+pub mod metadata;
 mod node;
 
 use std::future::Future;
@@ -63,6 +64,7 @@ pub fn all() -> Vec<Scenario> {
         echo::ECHO,
         full::FULL,
         groups::GROUPS,
+        metadata::METADATA,
     ]
 }
 

@@ -10,6 +10,7 @@ mod bootstrap;
 mod brokers;
 mod configs;
 mod elections;
+mod features;
 mod partitions;
 mod placement;
 mod producer_ids;
@@ -27,6 +28,7 @@ pub use configs::{
     incremental_alter_configs,
 };
 pub use elections::{Election, elect_leader};
+pub use features::{FeatureUpdate, UpgradeType, update_features};
 pub use partitions::{CreatePartitionsTopic, PartitionResults, create_partitions};
 pub use placement::{PlacementError, UsableBroker, place_replicas};
 pub use producer_ids::{PRODUCER_ID_BLOCK_SIZE, ProducerIdBlock, allocate_producer_ids};

@@ -38,6 +38,7 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
         });
     }
     let image = node.image();
+    let kraft_version = &node.quorum().1.kraft_version;
     let api_keys = ApiKey::ALL.iter().filter_map(|key| {
         let (min_version, max_version) = api::announced(*key)?;
         Some(ApiVersion {
@@ -53,6 +54,9 @@ pub fn handle(node: &Node, mut request: Request<'_>) -> Result<Reply, Reject> {
         finalized_features: image
             .features()
             .iter()
+            .map(|(name, level)| (name.as_str(), level))
+            // Of all levels this one alone stands in control records.
+            .chain((*kraft_version > 0).then_some(("kraft.version", kraft_version)))
             .map(|(name, level)| FinalizedFeatureKey {
                 name,
                 max_version_level: *level,

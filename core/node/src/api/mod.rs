@@ -19,6 +19,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_quorum;
 mod describe_topic_partitions;
 mod fetch;
 mod fetch_parts;
@@ -38,6 +39,7 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 pub mod produce;
 mod sync_group;
+mod update_features;
 
 /// The APIs that have a handler here. `APIS.md` has a row for each of Kafka's; a test compares.
 pub const SERVED: &[ApiKey] = &[
@@ -66,6 +68,8 @@ pub const SERVED: &[ApiKey] = &[
     ApiKey::DeleteGroups,
     ApiKey::IncrementalAlterConfigs,
     ApiKey::OffsetDelete,
+    ApiKey::DescribeQuorum,
+    ApiKey::UpdateFeatures,
     ApiKey::DescribeCluster,
     ApiKey::ListConfigResources,
     ApiKey::DescribeTopicPartitions,
@@ -111,6 +115,8 @@ pub async fn handle(node: &Arc<Node>, request: Request<'_>) -> Result<Reply, Rej
         ApiKey::ListConfigResources => list_config_resources::handle(node, request),
         ApiKey::CreatePartitions => create_partitions::handle(node, request).await,
         ApiKey::DescribeCluster => describe_cluster::handle(node, request),
+        ApiKey::DescribeQuorum => describe_quorum::handle(node, request),
+        ApiKey::UpdateFeatures => update_features::handle(node, request).await,
         ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(node, request),
         other => Err(Reject(format!("{other} is not served"))),
     }

@@ -7,12 +7,12 @@ use bytes::BytesMut;
 use ottla_io::{Env, OpenOptions, read_exact_at};
 use ottla_metadata::snapshot::{FileName, SnapshotState};
 use ottla_metadata::{Snapshot, SnapshotId};
-use ottla_types::{NodeId, Offset};
 use ottla_types::config::BrokerConfig;
+use ottla_types::{NodeId, Offset};
 use ottla_wire::records::{BatchError, BatchHeader, BatchRef, Decompressor, HEADER_SIZE};
 
 use super::replay::Replayed;
-use super::{TOPIC, files, voters};
+use super::{TOPIC, files, snapshots, voters};
 use crate::features::SUPPORTED;
 use crate::format;
 use crate::start::StartError;
@@ -68,30 +68,35 @@ pub async fn preflight(env: &Env, broker: &BrokerConfig) -> Result<(), StartErro
 /// The newest whole snapshot, and the log behind it.
 async fn look(env: &Env, folder: &Path) -> Result<Replayed, StartError> {
     let io = |e: std::io::Error| StartError::MetadataLog(e.to_string());
-    let (mut snapshots, mut segments) = (Vec::new(), Vec::new());
+    let (mut ids, mut segments) = (Vec::new(), Vec::new());
     for entry in env.disk.list(folder).await.map_err(io)? {
         if let Some(base) = entry.name.strip_suffix(".log") {
             segments.extend(base.parse::<Offset>().ok());
         } else if let Some(file) = FileName::parse(&entry.name)
             && file.state == SnapshotState::Whole
         {
-            snapshots.push(file.id);
+            ids.push(file.id);
         }
     }
-    snapshots.sort_unstable();
+    ids.sort_unstable();
     segments.sort_unstable();
     let mut replayed = Replayed::new();
     let mut from = 0;
-    for id in snapshots.into_iter().rev() {
+    for id in ids.into_iter().rev() {
         let file = FileName {
             id,
             state: SnapshotState::Whole,
         };
-        let bytes = files::read(env, &folder.join(file.to_string())).await.map_err(io)?;
+        let bytes = files::read(env, &folder.join(file.to_string()))
+            .await
+            .map_err(io)?;
         if let Some(snapshot) = whole(&bytes.unwrap_or_default())? {
             from = load(&mut replayed, id, &snapshot)?;
             break;
         }
+    }
+    if let Some(first) = segments.first().filter(|first| from < **first) {
+        return Err(snapshots::missing(*first, folder, ""));
     }
     for (at, base) in segments.iter().enumerate() {
         if segments.get(at + 1).is_some_and(|next| *next <= from) {
@@ -122,12 +127,7 @@ fn load(replayed: &mut Replayed, id: SnapshotId, snapshot: &Snapshot) -> Result<
 }
 
 /// One segment's batches from `from` on; `false` when the log ends in it.
-async fn segment(
-    env: &Env,
-    path: &Path,
-    from: Offset,
-    replayed: &mut Replayed,
-) -> Result<bool, StartError> {
+async fn segment(env: &Env, path: &Path, from: Offset, replayed: &mut Replayed) -> Result<bool, StartError> {
     let io = |e: std::io::Error| StartError::MetadataLog(e.to_string());
     let file = env.disk.open(path, OpenOptions::Read).await.map_err(io)?;
     let mut decompressor = Decompressor::default();

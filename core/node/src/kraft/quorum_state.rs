@@ -76,7 +76,9 @@ impl QuorumState {
         };
         let (path, aside) = (folder.join(NAME), folder.join("quorum-state.tmp"));
         let io = |e: std::io::Error| StartError::MetadataLog(e.to_string());
-        files::write_new(env, &aside, Bytes::from(text)).await.map_err(io)?;
+        files::write_new(env, &aside, Bytes::from(text))
+            .await
+            .map_err(io)?;
         env.disk.rename(&aside, &path).await.map_err(io)?;
         env.disk.sync_dir(folder).await.map_err(io)
     }

@@ -38,11 +38,7 @@ impl Replayed {
     }
 
     /// Takes one batch.
-    pub fn take(
-        &mut self,
-        batch: &BatchRef<'_>,
-        decompressor: &mut Decompressor,
-    ) -> Result<(), StartError> {
+    pub fn take(&mut self, batch: &BatchRef<'_>, decompressor: &mut Decompressor) -> Result<(), StartError> {
         let header = *batch.header();
         let control = header.attributes.is_control();
         let mut records = batch.records_with(decompressor)?;

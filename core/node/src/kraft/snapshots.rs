@@ -87,12 +87,7 @@ impl Snapshots {
         }
         if newest.is_none() && start > 0 {
             let damaged: Vec<String> = damaged.iter().map(|(id, e)| format!(" ({id}: {e})")).collect();
-            return Err(StartError::MetadataLog(format!(
-                "it begins at offset {start}, and there is no whole snapshot of what came before{}: bring back a *.checkpoint file of {} \
-                 from a backup",
-                damaged.concat(),
-                folder.display()
-            )));
+            return Err(missing(start, folder, &damaged.concat()));
         }
         for (id, error) in damaged {
             snapshots.put_aside(env, id, &error).await.map_err(io)?;
@@ -152,6 +147,15 @@ impl Snapshots {
         }
         Ok(())
     }
+}
+
+/// A log that begins where no snapshot says what was before.
+pub fn missing(start: Offset, folder: &Path, damaged: &str) -> StartError {
+    StartError::MetadataLog(format!(
+        "it begins at offset {start}, and there is no whole snapshot of what came before{damaged}: bring back a *.checkpoint file of {} from \
+         a backup",
+        folder.display()
+    ))
 }
 
 /// Writes the snapshot that a log which has never been written to begins from, into a log directory that is not formatted yet. One that is

@@ -47,7 +47,8 @@ impl Policy {
     pub fn look_every(&self) -> Duration {
         let least = Duration::from_millis(100);
         let minute = Duration::from_secs(60);
-        self.interval.map_or(minute, |interval| interval.clamp(least, minute))
+        self.interval
+            .map_or(minute, |interval| interval.clamp(least, minute))
     }
 }
 
@@ -95,7 +96,10 @@ impl MetadataLog {
                 self.clean().await
             }
             Err(error) => {
-                tracing::error!(error, "a snapshot of the metadata could not be written; it is tried again");
+                tracing::error!(
+                    error,
+                    "a snapshot of the metadata could not be written; it is tried again"
+                );
                 self.retry_at = Some(self.env.clock.now().after(PAUSE));
                 self.bytes_since = self.bytes_since.max(1);
                 Ok(())

@@ -73,6 +73,8 @@ struct Inner {
     next: AtomicU64,
     timers: Mutex<BTreeMap<(u64, u64), Waker>>,
     queue: Queue,
+    /// How often the node was started: no two incarnations draw the same numbers.
+    lives: AtomicU64,
 }
 
 /// One node's surroundings.
@@ -121,9 +123,11 @@ impl World {
 
     /// A world whose disk holds these files, as after the death of another world's node.
     pub fn with_files(files: &BTreeMap<String, Vec<u8>>) -> Self {
+        let world = World::new();
+        world.inner.lives.store(1_000, Ordering::Relaxed);
         World {
             disk: MemDisk::import(files).expect("files and their folders"),
-            ..World::new()
+            ..world
         }
     }
 
@@ -147,6 +151,7 @@ impl World {
     /// The same, if it can be.
     pub fn try_start(&self, config: BrokerConfig) -> Result<Arc<Node>, String> {
         let env = self.env();
+        self.inner.lives.fetch_add(1, Ordering::Relaxed);
         self.run(async move {
             let formatted = crate::format(&env, &config, "5L6g3nShT-eMCtK--X86sw").await;
             formatted.map_err(|e| e.to_string())?;
@@ -286,7 +291,7 @@ impl Drop for Timer {
 
 impl Entropy for World {
     fn stream(&self, purpose: &str) -> Rng {
-        Rng::from_number(1, purpose)
+        Rng::from_number(self.inner.lives.load(Ordering::Relaxed), purpose)
     }
 }
 

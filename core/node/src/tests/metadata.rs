@@ -3,11 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_io::mem::MemDisk;
+use ottla_metadata::image::LeaderRecoveryState;
 use ottla_metadata::snapshot::{FileName, Head, SnapshotState, write};
-use ottla_metadata::{MetadataImage, Quorum, Records, Snapshot, SnapshotId};
-use ottla_types::Event;
+use ottla_metadata::{Loader, MetadataImage, Quorum, Records, Snapshot, SnapshotId};
+use ottla_types::{ErrorCode, Event};
+use ottla_wire::messages::describe_quorum_request::{PartitionData, TopicData};
+use ottla_wire::messages::update_features_request::FeatureUpdateKey;
+use ottla_wire::messages::{
+    DescribeQuorumRequest, DescribeQuorumResponse, UpdateFeaturesRequest, UpdateFeaturesResponse,
+};
 use ottla_wire::metadata_records::{FeatureLevelRecord, MetadataRecord, NoOpRecord};
 use ottla_wire::records::{BatchBuilder, BatchOptions, Batches, Compressor};
 
@@ -45,7 +52,11 @@ fn stop(world: &World, node: Arc<Node>) {
 
 /// A world that goes on with another's disk, as after a crash of the process, or of the power with what was synced.
 fn after_crash(disk: &MemDisk, durable: bool) -> World {
-    let files = if durable { disk.export_durable() } else { disk.export() };
+    let files = if durable {
+        disk.export_durable()
+    } else {
+        disk.export()
+    };
     World::with_files(&files)
 }
 
@@ -84,7 +95,10 @@ fn a_start_takes_a_snapshot_and_the_log_behind_it() {
             assert_eq!(loaded(&world), Some(newest.offset));
             assert_eq!(topics(&node.image()), topics(&before));
             assert_eq!(node.image().configs(), before.configs());
-            assert_eq!(node.image().topics().by_name("t3").map(|t| t.id), before.topics().by_name("t3").map(|t| t.id));
+            assert_eq!(
+                node.image().topics().by_name("t3").map(|t| t.id),
+                before.topics().by_name("t3").map(|t| t.id)
+            );
         }
         stop(&world, node);
         let bytes = world.disk.peek(path(newest)).expect("is there");
@@ -100,12 +114,15 @@ fn what_a_snapshot_stands_for_goes_when_it_is_too_large() {
     let node = world.start(&settings);
     for n in 0..12 {
         world.create(&node, &format!("t{n}"), 1, &[]);
-        world.advance(std::time::Duration::from_millis(5));
+        world.advance(Duration::from_millis(5));
     }
     let before = node.image();
     let ids = snapshots(&world);
     assert!((1..=4).contains(&ids.len()), "{ids:?}");
-    assert!(node.metadata_log().offsets().start >= ids[0].offset, "the log was not cut");
+    assert!(
+        node.metadata_log().offsets().start >= ids[0].offset,
+        "the log was not cut"
+    );
     let newest = *ids.iter().max().expect("some");
     let world = after_crash(&world.disk, true);
     let node = world.start(&settings);
@@ -117,8 +134,41 @@ fn what_a_snapshot_stands_for_goes_when_it_is_too_large() {
     let mut files = world.disk.export();
     files.retain(|name, _| !name.ends_with(".checkpoint"));
     let world = World::with_files(&files);
-    let error = world.try_start(config(&settings)).err().expect("it does not start");
+    let error = world
+        .try_start(config(&settings))
+        .err()
+        .expect("it does not start");
     assert!(error.contains("no whole snapshot"), "{error} {newest}");
+}
+
+#[test]
+fn a_snapshot_is_written_when_its_time_has_come() {
+    let world = World::new();
+    let node = world.start(&[("metadata.log.max.snapshot.interval.ms", "5000")]);
+    world.create(&node, "t", 1, &[]);
+    assert_eq!(snapshots(&world), []);
+    world.advance(Duration::from_secs(11));
+    assert_eq!(snapshots(&world).len(), 1);
+    // Nothing has changed since.
+    world.advance(Duration::from_secs(60));
+    assert_eq!(snapshots(&world).len(), 1);
+}
+
+#[test]
+fn what_a_snapshot_stands_for_goes_when_it_is_too_old() {
+    let world = World::new();
+    let settings = [&SMALL[..], &[("metadata.max.retention.ms", "100000")]].concat();
+    let node = world.start(&settings);
+    for n in 0..3 {
+        world.create(&node, &format!("t{n}"), 1, &[]);
+    }
+    let before = snapshots(&world);
+    world.advance(Duration::from_secs(90));
+    assert_eq!(snapshots(&world), before);
+    world.advance(Duration::from_secs(100));
+    let newest = *before.iter().max().expect("some");
+    assert_eq!(snapshots(&world), [newest]);
+    assert_eq!(node.metadata_log().offsets().start, newest.offset);
 }
 
 #[test]
@@ -131,7 +181,9 @@ fn a_damaged_snapshot_is_put_aside_for_an_older_one() {
     let before = node.image();
     let mut ids = snapshots(&world);
     ids.sort_unstable();
-    let [.., older, newest] = ids[..] else { panic!("{ids:?}") };
+    let [.., older, newest] = ids[..] else {
+        panic!("{ids:?}")
+    };
     let world = after_crash(&world.disk, false);
     assert!(world.disk.poke(path(newest), 100, b"damage"));
     let node = world.start(&SMALL);
@@ -147,7 +199,10 @@ fn a_half_written_snapshot_is_removed() {
     world.create(&node, "t", 1, &[]);
     let mut files = world.disk.export();
     let name = format!("{}/00000000000000000004-0000000001.checkpoint.part", &FOLDER[1..]);
-    let key = files.keys().find(|k| k.ends_with(".log") && k.contains("metadata")).expect("a log");
+    let key = files
+        .keys()
+        .find(|k| k.ends_with(".log") && k.contains("metadata"))
+        .expect("a log");
     let slash = if key.starts_with('/') { "/" } else { "" };
     files.insert(format!("{slash}{name}"), b"half".to_vec());
     let world = World::with_files(&files);
@@ -184,7 +239,9 @@ fn the_voters_that_format_named_stay() {
 /// A log that holds one more batch.
 fn with_batch(disk: &MemDisk, value: &[u8]) -> World {
     let mut files = disk.export();
-    let log = files.iter_mut().find(|(name, _)| format!("/{}", name.trim_start_matches('/')) == LOG);
+    let log = files
+        .iter_mut()
+        .find(|(name, _)| format!("/{}", name.trim_start_matches('/')) == LOG);
     let (_, bytes) = log.expect("a log");
     let end = Batches::tolerant(bytes)
         .map_while(Result::ok)
@@ -208,7 +265,10 @@ fn encoded(record: &MetadataRecord<'_>) -> Vec<u8> {
 }
 
 fn level(name: &str, feature_level: i16) -> Vec<u8> {
-    encoded(&MetadataRecord::FeatureLevel(FeatureLevelRecord { name, feature_level }))
+    encoded(&MetadataRecord::FeatureLevel(FeatureLevelRecord {
+        name,
+        feature_level,
+    }))
 }
 
 #[test]
@@ -224,13 +284,22 @@ fn metadata_of_a_newer_release_is_refused_untouched() {
         (b"\x01\x1d\x00\x00".to_vec(), "no record has type 29"),
         (b"\x01\x02\x01\x00".to_vec(), "TopicRecord has no version 1"),
         (level("metadata.version", 31), "metadata-version-is-known"),
-        (level("group.version", 2), "group.version 2, which this release knows at 0 to 1"),
-        (level("new.version", 1), "new.version 1, which this release knows not at all"),
+        (
+            level("group.version", 2),
+            "group.version 2, which this release knows at 0 to 1",
+        ),
+        (
+            level("new.version", 1),
+            "new.version 1, which this release knows not at all",
+        ),
     ] {
         let world = with_batch(&world.disk, &value);
         let before = world.disk.export();
         let error = world.try_start(config(&SMALL)).err().expect("it does not start");
-        assert!(error.contains(says) && error.contains("/data was left as it is"), "{error}");
+        assert!(
+            error.contains(says) && error.contains("/data was left as it is"),
+            "{error}"
+        );
         assert!(world.disk.export() == before, "{says}: something was changed");
     }
 }
@@ -255,10 +324,132 @@ fn voters_that_are_not_this_node_are_refused_untouched() {
     let two = write(&head, &Records::unbounded(30)).expect("builds");
     let mut files = world.disk.export();
     files.retain(|name, _| !name.contains("__cluster_metadata-0/") || name.ends_with("checkpoint"));
-    let (_, first) = files.iter_mut().find(|(name, _)| name.contains("0000000000.checkpoint")).expect("it");
+    let (_, first) = files
+        .iter_mut()
+        .find(|(name, _)| name.contains("0000000000.checkpoint"))
+        .expect("it");
     *first = two;
     let world = World::with_files(&files);
-    let error = world.try_start(config(&DYNAMIC)).err().expect("it does not start");
+    let error = world
+        .try_start(config(&DYNAMIC))
+        .err()
+        .expect("it does not start");
     assert!(error.contains("names the voters 1, 2"), "{error}");
     assert!(world.disk.export() == files);
+}
+
+/// The log from the disk, replayed.
+fn replayed(world: &World) -> MetadataImage {
+    let log = world.disk.peek(LOG).expect("a log");
+    let mut loader = Loader::new();
+    for batch in Batches::tolerant(&log).map_while(Result::ok) {
+        if !batch.header().attributes.is_control() {
+            for (offset, record) in (batch.header().base_offset..).zip(batch.records()) {
+                let value = record.expect("whole").value.unwrap_or_default();
+                loader.replay(value, offset).expect("replays");
+            }
+        }
+    }
+    loader.image().clone()
+}
+
+#[test]
+fn a_clean_stop_is_a_controlled_shutdown() {
+    let world = World::new();
+    let node = world.start(&[]);
+    let id = world.create(&node, "t", 2, &[]);
+    stop(&world, node);
+    let image = replayed(&world);
+    let broker = image.cluster().broker(1).expect("registered");
+    assert!(broker.fenced && broker.in_controlled_shutdown);
+    for index in 0..2 {
+        let partition = image.topics().partition(id, index).expect("is there");
+        assert_eq!((partition.leader, partition.isr.as_slice()), (-1, &[][..]));
+        assert_eq!(partition.elr, [1], "it holds all that was committed");
+    }
+    let node = world.start(&[]);
+    let image = node.image();
+    let broker = image.cluster().broker(1).expect("registered");
+    assert!(!broker.fenced && !broker.in_controlled_shutdown);
+    let partition = image.topics().partition(id, 0).expect("is there");
+    assert_eq!((partition.leader, partition.isr.as_slice()), (1, &[1][..]));
+    assert_eq!(partition.leader_recovery_state, LeaderRecoveryState::Recovered);
+}
+
+#[test]
+fn the_quorum_is_described() {
+    for (settings, version, named) in [
+        (&[][..], 2, false),
+        (&DYNAMIC[..], 2, true),
+        (&DYNAMIC[..], 0, false),
+    ] {
+        let world = World::new();
+        let node = world.start(settings);
+        let request = DescribeQuorumRequest {
+            topics: vec![TopicData {
+                topic_name: crate::kraft::TOPIC,
+                partitions: vec![PartitionData { partition_index: 0 }],
+            }],
+        };
+        let answer: DescribeQuorumResponse = world.send(&node, version, &request).answer();
+        let partition = &answer.topics[0].partitions[0];
+        assert_eq!(
+            (partition.error_code, partition.leader_id, partition.leader_epoch),
+            (0, 1, 1)
+        );
+        let end = node.metadata_log().offsets().end;
+        assert_eq!(
+            (
+                partition.high_watermark,
+                partition.current_voters[0].log_end_offset
+            ),
+            (end, end)
+        );
+        assert_eq!(!partition.current_voters[0].replica_directory_id.is_zero(), named);
+        let listener = answer
+            .nodes
+            .first()
+            .map(|n| (n.node_id, n.listeners[0].host, n.listeners[0].port));
+        assert_eq!(listener, (version == 2).then_some((1, "n1", 9093)));
+
+        let other = DescribeQuorumRequest {
+            topics: vec![TopicData {
+                topic_name: "t",
+                partitions: vec![PartitionData { partition_index: 0 }],
+            }],
+        };
+        let answer: DescribeQuorumResponse = world.send(&node, version, &other).answer();
+        let unknown = ErrorCode::UnknownTopicOrPartition.code();
+        assert_eq!(answer.topics[0].partitions[0].error_code, unknown);
+    }
+}
+
+#[test]
+fn levels_are_changed_and_outlive_a_restart() {
+    let world = World::new();
+    let node = world.start(&[]);
+    let update = |node: &Arc<Node>, feature, level, upgrade_type, validate_only| -> (i16, Option<String>) {
+        let request = UpdateFeaturesRequest {
+            timeout_ms: 1_000,
+            feature_updates: vec![FeatureUpdateKey {
+                feature,
+                max_version_level: level,
+                upgrade_type,
+                ..Default::default()
+            }],
+            validate_only,
+        };
+        let answer: UpdateFeaturesResponse = world.send(node, 2, &request).answer();
+        (answer.error_code, answer.error_message.map(str::to_string))
+    };
+    let invalid = ErrorCode::InvalidUpdateVersion.code();
+    assert_eq!(update(&node, "group.version", 0, 1, false).0, invalid);
+    assert_eq!(update(&node, "kraft.version", 1, 1, false).0, invalid);
+    assert_eq!(update(&node, "group.version", 0, 2, true), (0, None));
+    assert_eq!(node.image().feature("group.version"), 1);
+    assert_eq!(update(&node, "group.version", 0, 2, false), (0, None));
+    assert_eq!(node.image().feature("group.version"), 0);
+    stop(&world, node);
+    let node = world.start(&[]);
+    assert_eq!(node.image().feature("group.version"), 0);
 }

@@ -18,15 +18,19 @@ pub(super) const KEYS: &[ConfigKey] = keys! {
         "internal.metadata.max.batch.size.in.bytes" Int "8388608" [any] ReadOnly Accepted (Internal);
         "metadata.log.dir" String null [any] ReadOnly Honoured
             "The data directory of the metadata log; only the first of log.dirs is served.";
-        "metadata.log.max.record.bytes.between.snapshots" Long "20971520" [at_least 1] ReadOnly Accepted;
-        "metadata.log.max.snapshot.interval.ms" Long "3600000" [at_least 0] ReadOnly Accepted;
+        "metadata.log.max.record.bytes.between.snapshots" Long "20971520" [at_least 1] ReadOnly Honoured
+            "A snapshot of the metadata is written after this many bytes of records.";
+        "metadata.log.max.snapshot.interval.ms" Long "3600000" [at_least 0] ReadOnly Honoured
+            "A snapshot of the metadata is written after this time, if anything changed; 0 for never by time.";
         "metadata.log.segment.bytes" Int "1073741824" [at_least 8388608] ReadOnly Honoured
             "A segment of the metadata log is closed at this size.";
         "metadata.log.segment.ms" Long "604800000" [any] ReadOnly Honoured
             "A segment of the metadata log is closed at this age.";
         "metadata.max.idle.interval.ms" Int "500" [at_least 0] ReadOnly Accepted;
-        "metadata.max.retention.bytes" Long "104857600" [any] ReadOnly Accepted;
-        "metadata.max.retention.ms" Long "604800000" [any] ReadOnly Accepted;
+        "metadata.max.retention.bytes" Long "104857600" [any] ReadOnly Honoured
+            "Metadata log and snapshots are cut from their begin when they are larger; the newest snapshot stays.";
+        "metadata.max.retention.ms" Long "604800000" [any] ReadOnly Honoured
+            "Snapshots of the metadata older than this go, with the log before them; the newest stays.";
         "node.id" Int required [at_least 0] ReadOnly Honoured "The number of this node, unique in the cluster.";
         "process.roles" List required [distinct_of "broker" "controller"] ReadOnly Honoured
             "What this node is: broker, controller or both.";
