@@ -4,7 +4,7 @@
 use ottla_types::{TopicPartition, Uuid};
 
 use crate::errors::StoreError;
-use crate::load;
+use crate::folder;
 use crate::manager::LogManager;
 use crate::names;
 
@@ -18,7 +18,7 @@ impl LogManager {
             let foreign = |name: &str| !name.ends_with(".tmp");
             let known = |name: &str| name == names::PARTITION_METADATA || name.ends_with(".log");
             if found.iter().any(|e| foreign(&e.name)) && !found.iter().any(|e| known(&e.name)) {
-                load::write_partition_metadata(dir, &folder, topic_id).await?;
+                folder::write_partition_metadata(dir, &folder, topic_id).await?;
             }
         }
         Ok(())
