@@ -33,11 +33,40 @@ struct Slot {
     not_before: Mono,
 }
 
+impl Slot {
+    async fn connect(
+        &mut self,
+        env: &Env,
+        address: &Address,
+        options: &ClientOptions,
+        backoff: &Backoff,
+    ) -> Result<ClientConnection, CallError> {
+        if let Some(open) = self.open.as_ref().filter(|c| !c.is_closed()) {
+            return Ok(open.clone());
+        }
+        self.open = None;
+        env.clock.sleep_until(self.not_before).await;
+        match ClientConnection::connect(env, &address.0, address.1, options).await {
+            Ok(open) => {
+                self.failures = 0;
+                self.not_before = env.clock.now().after(backoff.pause(1));
+                self.open = Some(open.clone());
+                Ok(open)
+            }
+            Err(error) => {
+                self.failures += 1;
+                self.not_before = env.clock.now().after(backoff.pause(self.failures));
+                Err(error)
+            }
+        }
+    }
+}
+
 /// All connections of one client.
 pub(crate) struct Connections {
     env: Env,
     options: ClientOptions,
-    backoff: Backoff,
+    backoff: Arc<Backoff>,
     slots: Mutex<BTreeMap<(Address, Lane), Shared>>,
 }
 
@@ -46,36 +75,33 @@ impl Connections {
         Connections {
             env: env.clone(),
             options,
-            backoff,
+            backoff: Arc::new(backoff),
             slots: Mutex::default(),
         }
     }
 
-    /// The open connection, or a new one. Waits out the pause after a failure.
+    /// The open connection, or a new one. Waits out the pause after a failure. Connecting is a task of its own: whoever asks may
+    /// be a future that nobody polls for a while, and others must not wait for it.
     pub(crate) async fn get(&self, address: &Address, lane: Lane) -> Result<ClientConnection, CallError> {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             slots.entry((address.clone(), lane)).or_default().clone()
         };
-        let mut slot = slot.lock().await;
-        if let Some(open) = slot.open.as_ref().filter(|c| !c.is_closed()) {
+        if let Ok(slot) = slot.try_lock()
+            && let Some(open) = slot.open.as_ref().filter(|c| !c.is_closed())
+        {
             return Ok(open.clone());
         }
-        slot.open = None;
-        self.env.clock.sleep_until(slot.not_before).await;
-        match ClientConnection::connect(&self.env, &address.0, address.1, &self.options).await {
-            Ok(open) => {
-                slot.failures = 0;
-                slot.not_before = self.env.clock.now().after(self.backoff.pause(1));
-                slot.open = Some(open.clone());
-                Ok(open)
-            }
-            Err(error) => {
-                slot.failures += 1;
-                slot.not_before = self.env.clock.now().after(self.backoff.pause(slot.failures));
-                Err(error)
-            }
-        }
+        let (reply, connected) = tokio::sync::oneshot::channel();
+        let (env, options) = (self.env.clone(), self.options.clone());
+        let (backoff, address) = (self.backoff.clone(), address.clone());
+        let task = async move {
+            let mut slot = slot.lock().await;
+            let _ = reply.send(slot.connect(&env, &address, &options, &backoff).await);
+        };
+        drop(self.env.tasks.spawn("client connect", Box::pin(task)));
+        let gone = || CallError::Closed("the process ends".to_owned());
+        connected.await.unwrap_or_else(|_| Err(gone()))
     }
 
     /// Lets go of all connections; each closes when its calls are done.

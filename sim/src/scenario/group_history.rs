@@ -56,7 +56,10 @@ impl GroupHistory {
 
     /// What was found since the last time.
     pub(super) fn take(&mut self) -> (Vec<Violation>, BTreeMap<&'static str, u64>) {
-        (std::mem::take(&mut self.violations), std::mem::take(&mut self.counts))
+        (
+            std::mem::take(&mut self.violations),
+            std::mem::take(&mut self.counts),
+        )
     }
 
     /// A member has all of these, `fresh` among them (G1, G2).
@@ -126,16 +129,21 @@ impl GroupHistory {
         let attempted = self.commits.iter().filter(|c| c.partition == partition);
         let attempted = attempted.map(|c| c.offset).max().unwrap_or(0);
         let problem = match self.reading.get_mut(&(name.to_owned(), partition)) {
-            None => Some(("reads-what-it-has", format!("{name} read {partition}:{offset}, which it has not"))),
+            None => Some((
+                "reads-what-it-has",
+                format!("{name} read {partition}:{offset}, which it has not"),
+            )),
             Some(due) => {
                 let before = due.replace(offset + 1);
                 match before {
-                    Some(due) if due != offset => {
-                        Some(("no-gaps", format!("{name} read {partition}:{offset} where {due} was due")))
-                    }
-                    None if offset > attempted => {
-                        Some(("no-gaps", format!("{name} began at {partition}:{offset}; nobody committed past {attempted}")))
-                    }
+                    Some(due) if due != offset => Some((
+                        "no-gaps",
+                        format!("{name} read {partition}:{offset} where {due} was due"),
+                    )),
+                    None if offset > attempted => Some((
+                        "no-gaps",
+                        format!("{name} began at {partition}:{offset}; nobody committed past {attempted}"),
+                    )),
                     _ => None,
                 }
             }
@@ -172,7 +180,9 @@ impl GroupHistory {
         }
         let mut stale = Vec::new();
         for index in first..end {
-            let Some(commit) = self.commits.get(index) else { continue };
+            let Some(commit) = self.commits.get(index) else {
+                continue;
+            };
             let newer = self.commits.iter().find(|c| {
                 c.partition == commit.partition
                     && c.generation > commit.generation
@@ -190,7 +200,9 @@ impl GroupHistory {
                 commit.acknowledged = Some(now);
             }
         }
-        stale.into_iter().for_each(|text| self.complain("old-generations-commit-nothing", text));
+        stale
+            .into_iter()
+            .for_each(|text| self.complain("old-generations-commit-nothing", text));
         self.count("sometimes.a_commit_was_acknowledged");
     }
 

@@ -148,12 +148,7 @@ fn tell(world: &World, history: &Shared) {
     }
 }
 
-fn crash_a_member(
-    world: &World,
-    members: &[(&'static str, Host)],
-    rng: &mut Rng,
-    history: &Shared,
-) {
+fn crash_a_member(world: &World, members: &[(&'static str, Host)], rng: &mut Rng, history: &Shared) {
     if let Some((name, host)) = rng.pick(members).copied().filter(|(_, host)| world.is_up(*host)) {
         world.crash(host);
         locked(history).died(name);
@@ -213,7 +208,8 @@ async fn produce(env: Env) {
     let mut rng = env.entropy.stream("workload");
     for number in 0..RECORDS {
         let partition = rng.below(PARTITIONS as u64) as i32;
-        let record = Record::new(TOPIC, number.to_string().into_bytes()).partition(partition);
+        let value = number.to_string();
+        let record = Record::new(TOPIC, value.as_bytes()).partition(partition);
         drop(producer.send(record).await);
         env.clock.sleep(Duration::from_millis(rng.below(400))).await;
     }
@@ -277,7 +273,10 @@ async fn commit(consumer: &mut GroupConsumer, history: &Shared, beside: Option<&
     let begun = locked(history).commit_begins(generation, &offsets);
     let commit = consumer.commit_in_background(offsets);
     let history = history.clone();
-    let end = async move { locked(&history).commit_ends(begun, commit.await) };
+    let end = async move {
+        let result = commit.await;
+        locked(&history).commit_ends(begun, result);
+    };
     match beside {
         Some(env) => drop(env.tasks.spawn("await a commit", Box::pin(end))),
         None => end.await,
@@ -304,7 +303,14 @@ fn config(name: &str, ways: &[&str]) -> GroupConfig {
 }
 
 /// One life of a host's member: it may leave and come back as another.
-async fn member(env: Env, world: World, host: &'static str, life: u64, ways: &'static [&'static str], history: Shared) {
+async fn member(
+    env: Env,
+    world: World,
+    host: &'static str,
+    life: u64,
+    ways: &'static [&'static str],
+    history: Shared,
+) {
     create_topic(&env).await;
     let mut rng = Rng::from_number(world.rng(host).next_u64() ^ life, "member");
     for round in 0u64.. {

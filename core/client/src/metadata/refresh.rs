@@ -14,6 +14,19 @@ impl Cluster {
     /// Asks for some topics anew, unless somebody has since `seen` was the generation and they are known. One request at a
     /// time; the first topic that is in error decides the result.
     pub async fn refresh(&self, seen: u64, topics: &[&str], create: bool) -> Result<()> {
+        // A task of its own: a future that nobody polls for a while must not keep the others from asking.
+        let cluster = self.clone();
+        let topics: Vec<String> = topics.iter().map(|t| (*t).to_owned()).collect();
+        let (reply, result) = tokio::sync::oneshot::channel();
+        let task = async move {
+            let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+            let _ = reply.send(cluster.refresh_in_turn(seen, &topics, create).await);
+        };
+        drop(self.0.env.tasks.spawn("client metadata", Box::pin(task)));
+        result.await.unwrap_or(Err(Error::Closed))
+    }
+
+    async fn refresh_in_turn(&self, seen: u64, topics: &[&str], create: bool) -> Result<()> {
         let mut gate = self.0.refreshing.lock().await;
         let view = self.view();
         if view.generation != seen && topics.iter().all(|t| view.topics.contains_key(*t)) {
