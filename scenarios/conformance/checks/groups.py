@@ -22,8 +22,9 @@ GROUPS = {
     "aiokafka": ["aiokafka"] * 2,
     "kafkajs": ["kafkajs"] * 2,
     "kcat": ["kcat"] * 2,
+    "ottla": ["ottla"] * 2,
     "java": ["console-consumer", "verifiable-consumer"],
-    "mixed": ["console-consumer", "confluent", "kafka-python", "kcat"],
+    "mixed": ["console-consumer", "confluent", "kafka-python", "ottla"],
 }
 """The groups and their members at the beginning; in `mixed` four clients share by the assignor that all of them know."""
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from clients import java
+from clients import java, ottla
 
 HERE = Path(__file__).resolve().parent
 NODE = HERE.parent.parent.parent / ".ci/work/node/node_modules"
@@ -59,8 +59,13 @@ def _verifiable(bootstrap, group, topic, _):
         "--enable-autocommit", "--session-timeout", str(SESSION_MS)]
 
 
+def _ottla(bootstrap, group, topic, strategy):
+    return [str(ottla.binary), "consume", topic, "--bootstrap", bootstrap, "--group", group, "--assignor", strategy,
+            "--session-timeout", f"{SESSION_MS}ms", "--commit-interval", "200ms", "--format", r"%p %o %v\n"]
+
+
 KINDS = {"confluent": _confluent, "kafka-python": _kafka_python, "aiokafka": _aiokafka, "kafkajs": _kafkajs, "kcat": _kcat,
-         "console-consumer": _console, "verifiable-consumer": _verifiable}
+         "console-consumer": _console, "verifiable-consumer": _verifiable, "ottla": _ottla}
 
 
 class Member:

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, StdoutLock, Write};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ottla_client::consumer::{ConsumerRecord, OffsetReset};
 use ottla_client::group::RebalanceListener;
@@ -16,6 +17,7 @@ use ottla_types::TopicPartition;
 use super::{Args, End, PATIENCE, POLL, Shown, Start};
 use crate::connect::{Interrupt, explain};
 use crate::produce::counted;
+use crate::values::duration;
 
 /// Options of a member.
 #[derive(clap::Args)]
@@ -30,6 +32,12 @@ pub struct Member {
     /// How the group shares partitions out, the preferred way first: range, roundrobin, sticky, cooperative-sticky.
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "group", value_parser = known_assignor, default_value = "range,cooperative-sticky", help_heading = "Group")]
     assignor: Vec<String>,
+    /// After so long without a sign of life the group counts the member as gone (session.timeout.ms).
+    #[arg(long, value_name = "DURATION", requires = "group", value_parser = duration, default_value = "45s", help_heading = "Group")]
+    session_timeout: Duration,
+    /// How often what was printed is committed (auto.commit.interval.ms).
+    #[arg(long, value_name = "DURATION", requires = "group", value_parser = duration, default_value = "5s", help_heading = "Group")]
+    commit_interval: Duration,
 }
 
 fn known_assignor(name: &str) -> std::result::Result<String, String> {
@@ -68,6 +76,10 @@ fn config(args: &Args, group: &str) -> std::result::Result<GroupConfig, String> 
         },
         group_instance_id: args.member.instance_id.clone(),
         assignors,
+        session_timeout: args.member.session_timeout,
+        // As in Kafka's defaults, but never rarer than three times a session.
+        heartbeat_interval: Duration::from_secs(3).min(args.member.session_timeout / 3),
+        auto_commit_interval: args.member.commit_interval,
         allow_auto_create_topics: false,
         ..GroupConfig::new("", group)
     })
