@@ -173,7 +173,11 @@ impl Group {
 
     /// A member out of a record. No coordinator writes a member or an instance twice; of damage the last one stands.
     pub(crate) fn put_loaded(&mut self, member: Member) {
-        self.remove(&member.id);
+        // Not by `remove`, which would elect another leader than the record's.
+        let before = self.members.remove(&member.id).and_then(|m| m.instance);
+        if let Some(instance) = before {
+            self.static_members.remove(&instance);
+        }
         if let Some(instance) = &member.instance
             && let Some(other) = self.static_members.insert(instance.clone(), member.id.clone())
         {
