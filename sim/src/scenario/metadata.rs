@@ -56,7 +56,7 @@ async fn story(world: World, plan: Plan) {
     let clients: Vec<_> = (0..CLIENTS).map(|c| world.add_node(&format!("c{c}"))).collect();
     count(&world);
     world.start_plan(&plan).unwrap_or_else(|e| panic!("{e}"));
-    let dynamic = plan.seed % 2 == 0;
+    let dynamic = plan.seed.is_multiple_of(2);
     world.boot(server, move |env| serve(env, dynamic));
     let trial = Trial::default();
     for (number, client) in clients.iter().enumerate() {

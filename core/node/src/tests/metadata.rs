@@ -62,12 +62,10 @@ fn after_crash(disk: &MemDisk, durable: bool) -> World {
 
 fn loaded(world: &World) -> Option<i64> {
     let events = world.events.all().into_iter();
-    events
-        .filter_map(|event| match event {
-            Event::SnapshotLoaded { offset, .. } => Some(offset),
-            _ => None,
-        })
-        .last()
+    events.rev().find_map(|event| match event {
+        Event::SnapshotLoaded { offset, .. } => Some(offset),
+        _ => None,
+    })
 }
 
 /// What is there of topics, which a restart must not change.

@@ -167,7 +167,8 @@ mod tests {
     /// As a Kafka 4.3.1 answers, but for the last two.
     #[test]
     fn what_may_change_while_running() {
-        let cases: &[(&[(&str, &str)], bool, &str)] = &[
+        type Case = (&'static [(&'static str, &'static str)], bool, &'static str);
+        let cases: &[Case] = &[
             (&[("log.retention.ms", "7")], false, "retention Some(7)"),
             (
                 &[("num.partitions", "1"), ("log.retention.hours", "1")],
