@@ -107,11 +107,9 @@ impl Node {
         node.set_aside_strays(&image).await;
         let changes = Changes::between(&MetadataImage::default(), &image);
         node.apply(image, &changes).await;
-        node.keep(
-            node.env
-                .tasks
-                .spawn("controller", Box::pin(duty.run(node.clone()))),
-        );
+        // Not among the tasks that a stop cancels: it ends by itself when told to, and gives the metadata log back.
+        let controller = Box::pin(duty.run(node.clone()));
+        drop(node.env.tasks.spawn("controller", controller));
         node.listen(listeners);
         node.keep_house();
         node.enter(BrokerState::Running);
@@ -126,9 +124,9 @@ impl Node {
     /// Stops cleanly: no more requests, every log flushed and closed, the clean-shutdown marker last.
     pub async fn stop(&self) {
         self.enter(BrokerState::ShuttingDown);
-        // Listeners and housekeeping first, so that nothing new begins; the controller ends by itself when told to.
+        // Listeners and housekeeping first, so that nothing new begins.
         let tasks = std::mem::take(&mut *lock(&self.tasks));
-        tasks.iter().skip(1).for_each(Task::cancel);
+        tasks.iter().for_each(Task::cancel);
         self.connections.stop();
         self.coordinators.stop();
         self.topics.all().iter().for_each(|p| p.waiters.wake_all());

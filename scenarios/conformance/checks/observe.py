@@ -11,7 +11,7 @@ from clients import confluent, kcat
 
 TOPIC = "observe"
 COUNT = 1000
-SERIES = re.compile(r'([a-z_:][a-z0-9_:]*)(\{(?:[a-z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+\})? (\S+)')
+SERIES = re.compile(r'([a-z_:][a-z0-9_:]*)(\{(?:[a-zA-Z_]+="(?:[^"\\\n]|\\[\\"n])*",?)+\})? (\S+)')
 TOPICS = "kafka_server_brokertopicmetrics_"
 
 

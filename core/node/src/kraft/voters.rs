@@ -61,16 +61,15 @@ pub fn first_of_an_epoch(
     now: Time,
     options: &BatchOptions,
 ) -> Result<Vec<u8>, StartError> {
-    let version = i16::from(quorum.kraft_version > 0);
+    // Version 0 whatever the quorum's version: Kafka 4.3 writes no other, and takes any for it.
     let voter = || {
-        let known = quorum.voters.iter().find(|voter| voter.id == node.0);
         vec![Granting {
             voter_id: node.0,
-            voter_directory_id: known.map(|voter| voter.directory_id).unwrap_or_default(),
+            ..Granting::default()
         }]
     };
     let mut records = vec![ControlRecord::LeaderChange(LeaderChangeMessage {
-        version,
+        version: 0,
         leader_id: node.0,
         voters: voter(),
         granting_voters: voter(),
