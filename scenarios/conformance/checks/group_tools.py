@@ -16,7 +16,8 @@ TOPIC = "grouptools"
 PARTITIONS = 2
 RECORDS = 100
 """In each partition, at timestamps that ascend by a second."""
-START = 1_700_000_000_000
+START = int(time.time() - 7200) * 1000
+"""Young enough for retention to leave them alone."""
 COMMITTED = 40
 
 
@@ -76,7 +77,7 @@ FORMS = {
     "back": (lambda: ["--shift-by", "-50"], [0, 0]),
     "datetime": (lambda: ["--to-datetime", datetime.fromtimestamp(START / 1000 + 25, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000")],
                  [25, 25]),
-    "duration": (lambda: ["--by-duration", "P1D"], [RECORDS, RECORDS]),
+    "duration": (lambda: ["--by-duration", "PT1H"], [RECORDS, RECORDS]),
     "file": (lambda: ["--from-file", _from_file()], [60, 61]),
 }
 """Each form of `--reset-offsets`: its arguments, and where it leads."""
